@@ -1,0 +1,157 @@
+"""Is it different from before, or is that chance? One rule each for rates, counts and quantiles.
+
+A difference is called clear when it is large enough to matter *and* chance alone would show one as
+large in fewer than one of a thousand comparisons (|z| >= 3.29, two-sided): a report compares hundreds of
+numbers, and a colour on every third of them would teach its reader to ignore colours. The tests treat
+runs as independent; where runs fail in bursts they call a difference clear somewhat too easily.
+"""
+
+import math
+from typing import Final, Literal
+
+from analytics_lib.report import formats
+from analytics_lib.report.parts import Change, Judgement
+from analytics_lib.report.totals import RunTotals
+
+Better = Literal["lower", "higher", ""]
+CLEAR_Z: Final = 3.29
+SMALLEST_RATE_CHANGE: Final = 0.005
+SMALLEST_DURATION_CHANGE: Final = 0.05
+# Standard error of a log quantile of log-normal values, in units of their spread over sqrt(n):
+# sqrt(q (1 - q)) / density of the standard normal at its q-quantile.
+_ERROR_OF_MEDIAN: Final = 1.2533
+_ERROR_OF_P95: Final = 2.1132
+_P95_IN_SPREADS: Final = 1.6449
+
+
+def rate_z(now: RunTotals, before: RunTotals) -> float:
+    """z of the difference of two success rates, pooled (two-proportion test); 0 without runs.
+
+    >>> from dataclasses import replace
+    >>> from analytics_lib.report.totals import NO_RUNS
+    >>> round(rate_z(replace(NO_RUNS, n=100, n_completed=80), replace(NO_RUNS, n=100, n_completed=95)), 2)
+    -3.21
+    """
+    if not now.n_tried or not before.n_tried:
+        return 0.0
+    pooled = (now.n_completed + before.n_completed) / (now.n_tried + before.n_tried)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / now.n_tried + 1 / before.n_tried))
+    difference = now.n_completed / now.n_tried - before.n_completed / before.n_tried
+    return difference / error if error else 0.0
+
+
+def median_z(now: RunTotals, before: RunTotals) -> float:
+    """z of the log ratio of two medians; the spread of log durations is read off p50 and p95.
+
+    0 where either side has too few runs for a p95. Misleads for a workflow with two very different
+    kinds of runs, whose durations are far from log-normal.
+    """
+    return _quantile_z(now, before, now.duration_p50_ms, before.duration_p50_ms, _ERROR_OF_MEDIAN)
+
+
+def p95_z(now: RunTotals, before: RunTotals) -> float:
+    """As median_z, for the 95th percentile."""
+    return _quantile_z(now, before, now.duration_p95_ms, before.duration_p95_ms, _ERROR_OF_P95)
+
+
+def is_clear_rate(now: RunTotals, before: RunTotals) -> bool:
+    if now.success_rate is None or before.success_rate is None:
+        return False
+    large = abs(now.success_rate - before.success_rate) >= SMALLEST_RATE_CHANGE
+    return large and abs(rate_z(now, before)) >= CLEAR_Z
+
+
+def is_clear_median(now: RunTotals, before: RunTotals) -> bool:
+    return _is_clear_quantile(now.duration_p50_ms, before.duration_p50_ms, median_z(now, before))
+
+
+def success_change(now: RunTotals, before: RunTotals) -> Change | None:
+    """The success rate against before, in percentage points; None without runs on either side."""
+    if now.success_rate is None or before.success_rate is None:
+        return None
+    difference = now.success_rate - before.success_rate
+    return Change(
+        formats.signed_points_text(difference),
+        formats.percent_text(before.success_rate),
+        _arrow(round(difference, 4)),
+        _judge(difference, "higher", is_clear_rate(now, before)),
+    )
+
+
+def median_change(now: RunTotals, before: RunTotals) -> Change | None:
+    return _duration_change(now.duration_p50_ms, before.duration_p50_ms, median_z(now, before))
+
+
+def p95_change(now: RunTotals, before: RunTotals) -> Change | None:
+    return _duration_change(now.duration_p95_ms, before.duration_p95_ms, p95_z(now, before))
+
+
+def count_change(now: int, before: int, better: Better) -> Change | None:
+    """A count against before: clear when the difference exceeds 3.29 sqrt(now + before) (Poisson)."""
+    if not before:
+        return None if not now else Change("new", "0", "▲", _judge(1, better, now >= CLEAR_Z**2))
+    ratio = now / before - 1
+    clear = abs(now - before) >= CLEAR_Z * math.sqrt(now + before)
+    return Change(
+        formats.signed_percent_text(ratio),
+        formats.count_text(before),
+        _arrow(now - before),
+        _judge(ratio, better, clear),
+    )
+
+
+def work_change(now_ms: float, before_ms: float) -> Change | None:
+    """Robot hours against before: more is neither good nor bad."""
+    if before_ms <= 0:
+        return None
+    ratio = now_ms / before_ms - 1
+    return Change(
+        formats.signed_percent_text(ratio), formats.work_text(before_ms), _arrow(round(ratio, 3)), "neutral"
+    )
+
+
+def _quantile_z(
+    now: RunTotals, before: RunTotals, value: float | None, value_before: float | None, factor: float
+) -> float:
+    spread, spread_before = _spread(now), _spread(before)
+    if not value or not value_before or spread is None or spread_before is None:
+        return 0.0
+    error = factor * math.sqrt(spread**2 / now.n_rated + spread_before**2 / before.n_rated)
+    return math.log(value / value_before) / error
+
+
+def _spread(totals: RunTotals) -> float | None:
+    """Standard deviation of log durations, at least the sketch's own error of 1 %."""
+    if not totals.duration_p50_ms or not totals.duration_p95_ms:
+        return None
+    return max(math.log(totals.duration_p95_ms / totals.duration_p50_ms) / _P95_IN_SPREADS, 0.01)
+
+
+def _is_clear_quantile(value: float | None, value_before: float | None, z: float) -> bool:
+    if not value or not value_before:
+        return False
+    return abs(value / value_before - 1) >= SMALLEST_DURATION_CHANGE and abs(z) >= CLEAR_Z
+
+
+def _duration_change(value: float | None, value_before: float | None, z: float) -> Change | None:
+    if not value or not value_before:
+        return None
+    ratio = value / value_before - 1
+    return Change(
+        formats.signed_percent_text(ratio),
+        formats.duration_text(value_before),
+        _arrow(round(ratio, 3)),
+        _judge(ratio, "lower", _is_clear_quantile(value, value_before, z)),
+    )
+
+
+def _arrow(difference: float) -> str:
+    return "▲" if difference > 0 else "▼" if difference < 0 else ""
+
+
+def _judge(difference: float, better: Better, clear: bool) -> Judgement:
+    if not better:
+        return "neutral"
+    if not clear or not difference:
+        return "unclear"
+    return "better" if (difference > 0) == (better == "higher") else "worse"

@@ -1,0 +1,101 @@
+"""Opening the database: a folder (SQLite inside) or a URL, with the settings that make it safe."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from analytics_lib.errors import StoreError
+from analytics_lib.schema import POSTGRES_SCHEMA
+
+SQLITE_FILE: Final = "rpa.sqlite"
+BUSY_TIMEOUT_MS: Final = 60_000
+
+
+def store_url(location: str | Path) -> URL:
+    """The database URL of a location: a folder becomes the SQLite file in it.
+
+    Raises StoreError for a URL that is no URL or names another database than SQLite or Postgres.
+    """
+    if isinstance(location, Path) or "://" not in location:
+        folder = Path(location).expanduser().absolute()
+        return URL.create("sqlite", database=str(folder / SQLITE_FILE))
+    try:
+        url = make_url(location)
+    except ArgumentError:
+        scheme = location.split("://", 1)[0]
+        raise StoreError(
+            f"the store's URL ({scheme}://…) cannot be read: write postgresql://user@host/database "
+            "or a folder's path"
+        ) from None
+    backend = url.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and url.database:
+        return url.set(drivername="sqlite")
+    raise StoreError(f"the store's URL begins with {url.drivername}://: use postgresql:// or a folder's path")
+
+
+def open_engine(location: str | Path) -> Engine:
+    """An engine for the location; creates the folder, connects to nothing yet. Raises StoreError."""
+    url = store_url(location)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url)
+    try:
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=2,
+            max_overflow=2,
+            connect_args={"connect_timeout": 10, "application_name": "rpa-analytics"},
+        )
+    except (NoSuchModuleError, ModuleNotFoundError):
+        raise StoreError(
+            "the Postgres driver is not installed: pip install 'rpa-analytics[postgres]'"
+        ) from None
+    return engine.execution_options(schema_translate_map={None: POSTGRES_SCHEMA})
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    folder = Path(str(url.database)).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the store's folder {folder} cannot be made ({error.strerror}): choose one you may write to"
+        ) from None
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: Any) -> None:
+        # The driver must not open transactions by itself: a read that turns into a write fails at
+        # once with BUSY_SNAPSHOT, so every writing transaction says BEGIN IMMEDIATE (below).
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # effective only before the first table
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # a committed batch survives a power cut
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA cache_size = -65536")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        mode = "DEFERRED" if connection.get_execution_options().get("reads_only") else "IMMEDIATE"
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def is_sqlite(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite"
+
+
+def describe(location: str | Path) -> str:
+    """The location for people: never with a password."""
+    url = store_url(location)
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
