@@ -1,0 +1,41 @@
+"""Alembic migrations of the store's schema, run by `rpa-analytics migrate` on SQLite and Postgres.
+
+Needs the analytics extra. The version table is `rpa_schema_version`, because Airflow owns
+`alembic_version` in a database that both may share.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, text
+
+from analytics_lib.errors import SettingsError
+from analytics_lib.schema import POSTGRES_SCHEMA
+
+
+def migrate(engine: Engine) -> None:
+    """Brings the database to the newest schema, in one transaction; does nothing where it is there.
+
+    Two at once: the second waits for the first. Raises SettingsError without Alembic.
+    """
+    try:
+        from alembic import command
+        from alembic.config import Config
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "migrating needs Alembic: pip install 'rpa-analytics[analytics]' "
+            "(an agent alone needs no migration)"
+        ) from None
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    with engine.begin() as connection:
+        _prepare(connection)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _prepare(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(1919967583)"))
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA}"))
+        # Migrations name no schema; for this transaction unqualified names mean ours.
+        connection.execute(text(f"SET LOCAL search_path TO {POSTGRES_SCHEMA}"))

@@ -1,0 +1,51 @@
+"""Settings of the analysis: plain values, read from the environment by command lines and DAGs."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from analytics_lib.errors import SettingsError
+
+STORE_VARIABLE: Final = "RPA_ANALYTICS_STORE"
+TIME_ZONE_VARIABLE: Final = "RPA_ANALYTICS_TIME_ZONE"
+REPORTS_VARIABLE: Final = "RPA_ANALYTICS_REPORTS"
+
+
+def store_location(given: str | None = None) -> str:
+    """The store's folder or URL: as given, else from RPA_ANALYTICS_STORE. Raises SettingsError."""
+    location = given or os.environ.get(STORE_VARIABLE, "")
+    if not location:
+        raise SettingsError(
+            f"no store is named: pass a folder (or --store), or set {STORE_VARIABLE} to a folder or a "
+            "database URL (a URL with a password belongs into the variable, not on the command line)"
+        )
+    return location
+
+
+def time_zone(given: str | None = None) -> str:
+    """An IANA time zone: as given, else from RPA_ANALYTICS_TIME_ZONE, else UTC. Raises SettingsError."""
+    name = given or os.environ.get(TIME_ZONE_VARIABLE, "") or "UTC"
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError(f"unknown time zone {name!r}: use an IANA name such as Europe/Berlin") from None
+    return name
+
+
+def reports_folder(given: str | Path | None = None) -> Path:
+    """Where reports go: as given, else RPA_ANALYTICS_REPORTS, else ./reports."""
+    return Path(given or os.environ.get(REPORTS_VARIABLE, "") or "reports").expanduser().absolute()
+
+
+def moment(text: str, zone: str) -> datetime:
+    """An aware datetime of ISO 8601 text; without an offset it is local time of the zone.
+
+    Raises SettingsError for what is no date.
+    """
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{text!r} is no date or time: write 2026-11-23 or 2026-11-23T09:00") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=ZoneInfo(zone))
