@@ -24,6 +24,7 @@ from analytics_lib.windows import HOUR_US, to_us
 
 FUTURE_US: Final = HOUR_US
 _SAME_KEY: Final = "its key is stored already with other content; the first stays"
+_VALUE_ERRORS: Final = (OverflowError, UnicodeError)  # raised by drivers before the database is asked
 _log = logging.getLogger("rpa_analytics.store")
 
 
@@ -34,14 +35,16 @@ def write_batch(engine: Engine, records: Iterable[Record], now: datetime) -> Wri
     try:
         try:
             result = _write(engine, good, aside, now)
-        except (driver.DataError, driver.IntegrityError, driver.InterfaceError, driver.ProgrammingError):
-            refused = _refused(engine, good, driver.Error)
+        except _refusals(driver) as error:
+            if _concerns_all_rows(error):
+                raise
+            refused = _refused(engine, good, _refusals(driver))
             if not refused:
                 raise
             aside += [quarantined(record, reason, now) for record, reason in refused]
             bad = {id(record) for record, _ in refused}
             result = _write(engine, [record for record in good if id(record) not in bad], aside, now)
-    except (SQLAlchemyError, driver.Error) as error:
+    except (SQLAlchemyError, driver.Error, *_VALUE_ERRORS) as error:
         raise StoreError(
             f"the store {engine.url.render_as_string()} did not take a batch of "
             f"{len(good) + len(aside)} rows ({_reason(error)}): nothing of it is stored; send it again"
@@ -113,7 +116,7 @@ def _execution_ids(rows: dict[str, list[Row]]) -> set[str]:
 
 
 def _refused(
-    engine: Engine, records: Sequence[Record], driver_error: type[Exception]
+    engine: Engine, records: Sequence[Record], refusals: tuple[type[Exception], ...]
 ) -> list[tuple[Record, str]]:
     """The records that the database itself refuses, with its reasons, found by halving; writes nothing."""
     try:
@@ -124,14 +127,23 @@ def _refused(
                 insert_keys(connection, _execution_ids({record.kind: [row]}))
                 insert_rows(connection, layout, [row])
             transaction.rollback()
-    except driver_error as error:
+    except refusals as error:
         if len(records) == 1:
             return [(records[0], f"the database refuses it: {_reason(error)}")]
         middle = len(records) // 2
-        return _refused(engine, records[:middle], driver_error) + _refused(
-            engine, records[middle:], driver_error
-        )
+        return _refused(engine, records[:middle], refusals) + _refused(engine, records[middle:], refusals)
     return []
+
+
+def _refusals(driver: Any) -> tuple[type[Exception], ...]:
+    """What a row's own content can raise; a lost connection or a full disk is none of it."""
+    refused = (driver.DataError, driver.IntegrityError, driver.InterfaceError, driver.ProgrammingError)
+    return (*refused, *_VALUE_ERRORS)
+
+
+def _concerns_all_rows(error: Exception) -> bool:
+    """Whether Postgres blames the tables or our rights (SQLSTATE class 42), not a row's content."""
+    return str(getattr(error, "sqlstate", None) or "").startswith("42")
 
 
 def _reason(error: Exception) -> str:

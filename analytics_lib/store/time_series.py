@@ -11,7 +11,7 @@ from analytics_lib import catalog
 from analytics_lib.errors import QueryError
 from analytics_lib.records import Record
 from analytics_lib.schema import SCHEMA_VERSION
-from analytics_lib.store.engine import describe, open_engine
+from analytics_lib.store.engine import connect_to_read, describe, open_engine
 from analytics_lib.store.ingest import write_batch
 from analytics_lib.store.reading import SOURCES, checked_filters, select_aggregate, select_range
 from analytics_lib.store.versions import check_readable, check_writable, ensure_schema
@@ -87,7 +87,7 @@ class TimeSeriesStore:
             raise QueryError(f"limit is {limit}: give a positive number, or None for all")
         chosen = checked_filters({"workflow_id": workflow_id, **filters})
         window = Window.of(start_time, end_time)
-        with self.engine.connect().execution_options(reads_only=True) as connection:
+        with connect_to_read(self.engine) as connection:
             return select_range(connection, window, sources, chosen, limit)
 
     def aggregate(
@@ -112,5 +112,5 @@ class TimeSeriesStore:
         catalog.check_dimensions(asked.source, names)
         chosen = checked_filters(filters)
         window = Window.of(start_time, end_time)
-        with self.engine.connect().execution_options(reads_only=True) as connection:
+        with connect_to_read(self.engine) as connection:
             return select_aggregate(connection, asked, aggregation, names, window, chosen)

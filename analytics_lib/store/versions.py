@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analytics_lib.errors import SchemaVersionError, StoreError
 from analytics_lib.schema import POSTGRES_SCHEMA, SCHEMA_VERSION, VERSION_TABLE, metadata
+from analytics_lib.store.engine import connect_to_read
 
 _CREATION_LOCK: Final = 0x7270615F  # "rpa_": one creator at a time on Postgres
 
@@ -34,7 +35,7 @@ def schema_version(connection: Connection) -> int | None:
 def ensure_schema(engine: Engine) -> int:
     """Creates the tables in an empty database; gives the version found or made. Raises StoreError."""
     try:
-        with engine.connect().execution_options(reads_only=True) as connection:
+        with connect_to_read(engine) as connection:
             version = schema_version(connection)
         if version is not None:
             return version

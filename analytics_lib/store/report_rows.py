@@ -1,0 +1,72 @@
+"""What a report reads beside the rollups: failed runs, numbers of raw rows, how far the data reaches."""
+
+from datetime import datetime
+from typing import Final
+
+import pandas as pd
+from sqlalchemy import Connection, func, select
+
+from analytics_lib import catalog
+from analytics_lib.schema import RAW_TABLES, ROLLUP_TABLES, execution_metrics
+from analytics_lib.store.reading import SOURCES
+from analytics_lib.windows import HOUR_US, Window, from_us
+
+_FAILURE_COLUMNS: Final = (
+    "workflow_id",
+    "environment",
+    "host",
+    "exception_kind",
+    "status",
+    "message",
+    "ended_at_us",
+    "execution_id",
+)
+
+
+def read_failures(connection: Connection, window: Window, limit: int) -> tuple[pd.DataFrame, bool]:
+    """(failed and timed-out runs that ended in the window, newest first; whether there are more)."""
+    table = execution_metrics
+    query = (
+        select(*(table.c[name] for name in _FAILURE_COLUMNS))
+        .where(
+            table.c.ended_at_us >= window.start_us,
+            table.c.ended_at_us < window.end_us,
+            table.c.status.in_(("failed", "timed_out")),
+        )
+        .order_by(table.c.ended_at_us.desc(), table.c.execution_id)
+        .limit(limit + 1)
+    )
+    rows = connection.execute(query).fetchall()
+    frame = pd.DataFrame.from_records(rows[:limit], columns=list(_FAILURE_COLUMNS))
+    frame["ended_at_us"] = frame["ended_at_us"].astype("int64")
+    return frame, len(rows) > limit
+
+
+def count_raw_rows(connection: Connection, window: Window) -> dict[str, int]:
+    """Rows per source that fall into the window."""
+    counts: dict[str, int] = {}
+    for source in SOURCES:
+        moment = RAW_TABLES[source].c[catalog.TIME_COLUMN[source]]
+        query = select(func.count()).where(moment >= window.start_us, moment < window.end_us)
+        counts[source] = int(connection.execute(query).scalar_one())
+    return counts
+
+
+def data_through_us(connection: Connection) -> int | None:
+    """The newest raw row that is in the rollups, µs UTC; None where nothing is rolled up."""
+    newest = []
+    for source in SOURCES:
+        last_hour = connection.execute(select(func.max(ROLLUP_TABLES[source].c.hour_us))).scalar_one()
+        if last_hour is not None:
+            moment = RAW_TABLES[source].c[catalog.TIME_COLUMN[source]]
+            query = select(func.max(moment)).where(moment < last_hour + HOUR_US)
+            # Where the raw rows are gone, the hour itself is what is known.
+            newest.append(connection.execute(query).scalar_one() or last_hour + HOUR_US)
+    return max(newest, default=None)
+
+
+def executions_span(connection: Connection) -> tuple[datetime, datetime] | None:
+    """When the first and the last execution ended; None where there is none."""
+    ended = execution_metrics.c.ended_at_us
+    first, last = connection.execute(select(func.min(ended), func.max(ended))).one()
+    return None if first is None else (from_us(first), from_us(last))
