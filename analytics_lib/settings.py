@@ -1,6 +1,7 @@
 """Settings of the analysis: plain values, read from the environment by command lines and DAGs."""
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -49,3 +50,12 @@ def moment(text: str, zone: str) -> datetime:
     except ValueError:
         raise SettingsError(f"{text!r} is no date or time: write 2026-11-23 or 2026-11-23T09:00") from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=ZoneInfo(zone))
+
+
+def refuse_password(location: str) -> None:
+    """Raises SettingsError for a URL with a password: arguments are seen by everyone on the machine."""
+    if re.search(r"://[^/@\s]*:[^/@\s]*@|[?&](password|passwd|pwd)=", location):
+        raise SettingsError(
+            f"a password does not belong on the command line: put the URL into {STORE_VARIABLE}, "
+            "or leave the password to ~/.pgpass"
+        )

@@ -1,0 +1,244 @@
+"""Aggregation killed at any statement, run twice at once, and overtaken by late rows: the same rows.
+
+Each suite has a negative control: with the protection taken away it must fail.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, delete, event, func, insert, select
+
+from analytics_lib import TimeSeriesStore, pipeline, schema
+from analytics_lib.records import Record
+from analytics_lib.store import ledger, rollup_rows
+from analytics_lib.windows import hour_of, to_us
+from tests.make import NOON, at, execution, rollups, sample, step, table_rows
+
+LATER = NOON + timedelta(days=2)
+Patch = Callable[[], None]
+
+
+def fleet() -> list[Record]:
+    records: list[Record] = []
+    for n in range(6):
+        ended = at(n * 290 - 900)  # on two days
+        records += [execution(f"e{n}", ended, workflow_id=f"w{n % 3}", duration_ms=n + 0.1)]
+        records += [step(f"e{n}", 1, ended, workflow_id=f"w{n % 3}"), sample(ended, host=f"BOT-{n % 2}")]
+    return records
+
+
+@pytest.fixture
+def store(location: str) -> Iterator[TimeSeriesStore]:
+    with TimeSeriesStore(location, clock=lambda: LATER) as opened:
+        opened.write_metrics(fleet())
+        yield opened
+
+
+def nothing() -> None:
+    """No patch."""
+
+
+def in_a_process(work: Callable[[], object]) -> int:
+    """Starts the work in a forked process; gives its pid. 0: done, 3: it raised, 9: it was killed."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work()
+    except BaseException:  # noqa: BLE001  # nothing may escape into the parent's test run
+        traceback.print_exc()
+        os._exit(3)
+    os._exit(0)
+
+
+def exit_code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def aggregate(location: str) -> dict[str, Any]:
+    return pipeline.aggregate_pending(location, as_of=LATER)
+
+
+def aggregate_killed_at(location: str, point: int, patch: Patch) -> int:
+    """Runs an aggregation that dies at its point-th statement or commit; 9 as long as there is one."""
+
+    def work() -> None:
+        passed = 0
+
+        def die(*_: object, **__: object) -> None:
+            nonlocal passed
+            passed += 1
+            if passed == point:
+                os._exit(9)
+
+        event.listen(Engine, "before_cursor_execute", die)
+        event.listen(Engine, "commit", die)
+        patch()
+        aggregate(location)
+
+    return exit_code(in_a_process(work))
+
+
+def forget_rollups(store: TimeSeriesStore, marks: list[dict[str, Any]]) -> None:
+    with store.engine.begin() as connection:
+        for table in (*schema.ROLLUP_TABLES.values(), schema.pending):
+            connection.execute(delete(table))
+        connection.execute(insert(schema.pending), marks)
+
+
+def read_marks(store: TimeSeriesStore) -> list[dict[str, Any]]:
+    with store.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(select(schema.pending)).mappings()]
+
+
+def survives_every_kill(store: TimeSeriesStore, location: str, patch: Patch) -> bool:
+    """Whether the rows are those of an undisturbed run, wherever the first attempt was killed."""
+    marks = read_marks(store)
+    aggregate(location)
+    undisturbed = rollups(store.engine)
+    assert all(undisturbed.values())
+    point = 0
+    while True:
+        point += 1
+        forget_rollups(store, marks)
+        killed = aggregate_killed_at(location, point, patch) == 9
+        aggregate(location)
+        if rollups(store.engine) != undisturbed or table_rows(store.engine, "pending"):
+            return False
+        if not killed:
+            assert point > 30, f"only {point} points were tried"
+            return True
+
+
+def delete_marks_first() -> None:
+    """The protection removed: marks go in a transaction of their own, before the rows are written."""
+    whole = pipeline._roll_up_day
+
+    def broken(engine: Engine, unit: ledger.PendingDay, closed_before_us: int, done: Any) -> None:
+        with engine.begin() as connection:
+            marks = ledger.read_marks(connection, "hourly_rollup", unit, closed_before_us)
+        with engine.begin() as connection:
+            ledger.delete_marks(connection, marks)
+        keep, ledger.read_marks = ledger.read_marks, lambda *_: marks
+        whole(engine, unit, closed_before_us, done)
+        ledger.read_marks = keep
+
+    pipeline._roll_up_day = broken
+
+
+def test_killed_at_any_statement_the_next_run_finishes(store: TimeSeriesStore, location: str) -> None:
+    assert survives_every_kill(store, location, nothing)
+
+
+def test_control_marks_deleted_before_the_rows_are_lost_by_a_kill(
+    store: TimeSeriesStore, location: str
+) -> None:
+    assert not survives_every_kill(store, location, delete_marks_first)
+
+
+def test_a_reader_never_sees_an_hour_without_its_rows(store: TimeSeriesStore, location: str) -> None:
+    aggregate(location)
+    undisturbed = rollups(store.engine)
+    pipeline.mark_window(location, window_start=at(-3000), window_end=at(3000))
+    point = 0
+    while aggregate_killed_at(location, point := point + 1, nothing) == 9:
+        assert rollups(store.engine) == undisturbed, f"after a kill at statement {point}"
+        pipeline.mark_window(location, window_start=at(-3000), window_end=at(3000))
+    assert point > 30
+
+
+def run_two_at_once(location: str, patch: Patch) -> list[int]:
+    """Exit codes of two aggregations; each waits a moment for the other just before it writes."""
+    barrier = multiprocessing.get_context("fork").Barrier(2)
+    write = rollup_rows.replace_rollups
+
+    def meet_then_write(*arguments: Any) -> None:
+        # A broken barrier: the other one waits for the lock, as it should, or is done.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            barrier.wait(timeout=1.0)
+        write(*arguments)
+
+    def work() -> None:
+        patch()
+        rollup_rows.replace_rollups = meet_then_write  # type: ignore[assignment]  # the meeting point
+        aggregate(location)
+
+    return [exit_code(pid) for pid in [in_a_process(work), in_a_process(work)]]
+
+
+def without_locks() -> None:
+    """The protection removed: no advisory lock, and transactions that begin as readers."""
+    ledger.lock_shard = lambda *_: None  # type: ignore[assignment]  # as intended
+    begin = Engine.begin
+    Engine.begin = lambda engine: begin(engine.execution_options(reads_only=True))  # type: ignore[method-assign]  # as intended
+
+
+def test_two_at_once_leave_the_rows_of_one(store: TimeSeriesStore, location: str) -> None:
+    marks = read_marks(store)
+    aggregate(location)
+    undisturbed = rollups(store.engine)
+    forget_rollups(store, marks)
+    assert run_two_at_once(location, nothing) == [0, 0]
+    assert rollups(store.engine) == undisturbed
+    assert table_rows(store.engine, "pending") == []
+
+
+def test_control_without_locks_two_at_once_disturb_each_other(store: TimeSeriesStore, location: str) -> None:
+    assert sorted(run_two_at_once(location, without_locks)) != [0, 0]
+
+
+def overtake(monkeypatch: pytest.MonkeyPatch, location: str, forget: Callable[..., None]) -> None:
+    """While a run's hour is computed, and just before its marks go, an agent commits one more run."""
+    late = [execution("late", at(-29), workflow_id="w0", duration_ms=5.0)]  # the hour and workflow of e3
+    hour_us = hour_of(to_us(late[0].ended_at))
+
+    def delete_marks(connection: Connection, marks: ledger.Marks) -> None:
+        if hour_us in {hour for hour, _ in marks.shards}:
+            with TimeSeriesStore(location, clock=lambda: LATER) as agent:
+                agent.write_metrics(late)
+        forget(connection, marks)
+
+    monkeypatch.setattr(ledger, "delete_marks", delete_marks)
+
+
+def counted(store: TimeSeriesStore) -> int:
+    table = schema.rollup_execution_hourly
+    with store.engine.connect() as connection:
+        return int(connection.execute(select(func.sum(table.c.n))).scalar_one())
+
+
+def aggregate_overtaken(
+    postgres_location: str, monkeypatch: pytest.MonkeyPatch, forget: Callable[..., None]
+) -> int:
+    """How many runs are counted in the end, of 7."""
+    with TimeSeriesStore(postgres_location, clock=lambda: LATER) as store:
+        store.write_metrics(fleet())
+        overtake(monkeypatch, postgres_location, forget)
+        aggregate(postgres_location)
+        monkeypatch.undo()
+        aggregate(postgres_location)
+        return counted(store)
+
+
+# On SQLite nobody can commit in the middle of a unit: BEGIN IMMEDIATE has made it the one writer.
+def test_a_row_that_arrives_while_its_hour_is_computed_is_counted(
+    postgres_location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert aggregate_overtaken(postgres_location, monkeypatch, ledger.delete_marks) == 7
+
+
+def test_control_forgetting_all_marks_of_the_day_loses_that_row(
+    postgres_location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forget_the_hours(connection: Connection, marks: ledger.Marks) -> None:
+        hours = {hour for hour, _ in marks.shards}
+        connection.execute(delete(schema.pending).where(schema.pending.c.hour_us.in_(hours)))
+
+    assert aggregate_overtaken(postgres_location, monkeypatch, forget_the_hours) == 6
