@@ -24,7 +24,8 @@ def at(minutes: float) -> datetime:
 
 def execution(execution_id: str, ended: datetime = NOON, **fields: Any) -> ExecutionMetrics:
     duration_ms = fields.setdefault("duration_ms", 1000.0)
-    fields.setdefault("started_at", ended - timedelta(milliseconds=duration_ms))
+    if "started_at" not in fields:
+        fields["started_at"] = ended - timedelta(milliseconds=duration_ms)
     fields.setdefault("workflow_id", "invoices")
     fields.setdefault("status", "completed")
     return ExecutionMetrics(execution_id=execution_id, ended_at=ended, **fields)
@@ -32,7 +33,8 @@ def execution(execution_id: str, ended: datetime = NOON, **fields: Any) -> Execu
 
 def step(execution_id: str, step_seq: int, ended: datetime = NOON, **fields: Any) -> StepMetrics:
     duration_ms = fields.setdefault("duration_ms", 100.0)
-    fields.setdefault("started_at", ended - timedelta(milliseconds=duration_ms))
+    if "started_at" not in fields:
+        fields["started_at"] = ended - timedelta(milliseconds=duration_ms)
     fields.setdefault("workflow_id", "invoices")
     fields.setdefault("step_id", "open mailbox")
     fields.setdefault("recorder_id", "recorder")
