@@ -90,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rpa-analytics: {error}", file=sys.stderr)
         return error.exit_code
     except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("analytics_lib", "collector_agent"):
+            raise
         # The base install is the agent's: no pandas, no Jinja.
         print(
             f"rpa-analytics: this command needs {error.name}: pip install 'rpa-analytics[report]'",
