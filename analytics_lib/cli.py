@@ -169,11 +169,12 @@ def _report_rendering(arguments: argparse.Namespace) -> int:
 
 
 def _try(arguments: argparse.Namespace) -> int:
+    zone = settings.time_zone(arguments.time_zone)
+    files = _result_files(arguments.folders)
+
     from analytics_lib import pipeline
     from collector_agent.importers.robot_output import run_import
 
-    zone = settings.time_zone(arguments.time_zone)
-    files = _result_files(arguments.folders)
     output = arguments.output or Path(tempfile.mkdtemp(prefix="rpa-report-"))
     with tempfile.TemporaryDirectory(prefix="rpa-try-", ignore_cleanup_errors=True) as store:
         failed = run_import(files, store, time_zone=zone)
