@@ -1,0 +1,67 @@
+"""A store that is opened when there is something to write, so that a database that is down stops nobody."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from analytics_lib.records import Record
+from collector_agent.problems import clear_problem, report_problem
+from collector_agent.redaction import clean_message
+
+if TYPE_CHECKING:
+    from analytics_lib.store import TimeSeriesStore, WriteResult
+
+_log = logging.getLogger("rpa_agent")
+
+
+class DeferredStore:
+    """Opens the store at the first write, and again at each further one until that works.
+
+    An outage is reported for `rpa-agent check` under the name of the component, and cleared when rows
+    arrive again. Who writes keeps the rows and tries again. Safe to share by threads.
+    """
+
+    def __init__(self, location: str, component: str) -> None:
+        self._location = location
+        self._component = component
+        self._opening = threading.Lock()
+        self._store: TimeSeriesStore | None = None
+        self._reported: str | None = None  # None: not known, an earlier process may have reported something
+
+    def write_metrics(self, records: Iterable[Record]) -> "WriteResult":
+        """As the store's own. Raises what it raises, at the latest after the database's time-outs."""
+        try:
+            result = self._opened().write_metrics(records)
+        except Exception as error:
+            self._report(clean_message(error))
+            raise
+        self._report("")
+        return result
+
+    def close(self) -> None:
+        with self._opening:
+            if self._store is not None:
+                self._store.close()
+
+    def _opened(self) -> "TimeSeriesStore":
+        with self._opening:
+            if self._store is None:
+                from analytics_lib.store import (
+                    TimeSeriesStore,
+                )  # a third of a second: not before it is needed
+
+                self._store = TimeSeriesStore(self._location)
+            return self._store
+
+    def _report(self, problem: str) -> None:
+        before, self._reported = self._reported, problem
+        if problem == before:
+            return
+        if problem:
+            _log.warning("the store does not take rows, they wait: %s", problem)
+            report_problem(self._component, f"rows wait, because the store does not take them: {problem}")
+        else:
+            clear_problem(self._component)
+            if before:
+                _log.warning("the store takes rows again")
