@@ -1,0 +1,332 @@
+"""ResourceCollector: samples the machine, the robot's process and the GPUs beside a running robot."""
+
+import atexit
+import logging
+import math
+import os
+import socket
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+from uuid import uuid4
+
+from analytics_lib.errors import SettingsError
+from analytics_lib.records import ID_BYTES, QuarantinedRecord, Record, ResourceMetrics
+from collector_agent.buffer import Buffer
+from collector_agent.delivery import EXIT_TIMEOUT_SEC, Delivery, StorageCallback
+from collector_agent.probes import Values
+from collector_agent.redaction import clean_message, clean_name
+from collector_agent.sample_records import Context, SampleRecords, without_means
+from collector_agent.sampling import HOST, Sampler, process
+from collector_agent.sampling_thread import SamplingThread
+
+FLUSH_INTERVAL_SEC: Final = 5.0
+BATCH_ROWS: Final = 200
+# Samples for a changed context: as many at once, and one more each second. A robot with thousands of
+# short tasks must not spend its time on being measured.
+BURST: Final = 20
+_LOCK_TIMEOUT_SEC: Final = 5.0
+_log = logging.getLogger("rpa_agent")
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingCounters:
+    """What became of the samples: recorded = delivered + dropped + pending rows; and what failed."""
+
+    recorded: int
+    delivered: int
+    dropped: int
+    quarantined: int
+    failed_flushes: int
+    failed_probes: int
+    last_error: str
+    pending: int
+
+
+class ResourceCollector:
+    """Samples 'host', 'process' (a robot and its children) and 'gpu:0' … in the background.
+
+    Every `sample_interval_sec` while an execution's context is set, every `idle_interval_sec` else; and
+    at once at the start, when the context changes, and at the end. A sample's CPU and rates are means
+    since the sample before, under the context that held meanwhile: the sample that a new context begins
+    with, and the very first, have none. GPUs belong to the host.
+
+    Samples go to `storage_callback` in small batches, from a thread of their own. The callback may
+    raise: they are kept and sent again; past `max_buffered_rows` the oldest are dropped and counted.
+    Nothing is raised into the robot after the constructor (SettingsError). It samples until `stop`, or
+    the end of the process; a forked child does not, until it is started there. `sampler`: where the
+    values come from, for tests.
+    """
+
+    def __init__(
+        self,
+        storage_callback: StorageCallback,
+        sample_interval_sec: float = 10.0,
+        *,
+        idle_interval_sec: float = 60.0,
+        sample_host: bool = True,
+        sample_process: bool = True,
+        pid: int | None = None,
+        environment: str = "",
+        robot_id: str = "",
+        host: str | None = None,
+        queue: str = "",
+        workflow_version: str = "",
+        source: str = "live",
+        agent_id: str | None = None,
+        max_buffered_rows: int = 10_000,
+        sampler: Sampler | None = None,
+    ) -> None:
+        if not callable(storage_callback):
+            raise SettingsError("storage_callback: pass a function that takes a list of records")
+        if type(max_buffered_rows) is not int or max_buffered_rows < 1:
+            raise SettingsError(
+                f"max_buffered_rows is {max_buffered_rows!r}: give a whole number, at least 1"
+            )
+        self._sample_interval_s = _seconds("sample_interval_sec", sample_interval_sec)
+        self._idle_interval_s = _seconds("idle_interval_sec", idle_interval_sec)
+        self._dimensions = {
+            "environment": environment,
+            "robot_id": robot_id,
+            "host": socket.gethostname() if host is None else host,
+            "queue": queue,
+            "workflow_version": workflow_version,
+            "source": source,
+        }
+        for name, value in self._dimensions.items():
+            if not isinstance(value, str) or clean_name(value, ID_BYTES) != value:
+                raise SettingsError(f"{name} is {value!r}: give printable text of at most {ID_BYTES} bytes")
+        sources = [*(HOST if sample_host else ()), *([process(pid)] if sample_process else ())]
+        self._sampler = sampler or Sampler(sources)
+        self._given_agent_id = agent_id
+        # Any, because a delivery builds its records from items; ours are records already.
+        self._buffer: Buffer[Any] = Buffer(max_buffered_rows)
+        self._delivery = Delivery(
+            storage_callback,
+            self._buffer,
+            _as_it_is,
+            batch_rows=min(BATCH_ROWS, max_buffered_rows),
+            interval_sec=FLUSH_INTERVAL_SEC,
+        )
+        self._begin()
+        _collectors.add(self)
+
+    def _begin(self) -> None:
+        own = f"{self._dimensions['host'][:100]}/{os.getpid()}/{uuid4()}"
+        self._records = SampleRecords(clean_name(self._given_agent_id or own, ID_BYTES), self._dimensions)
+        self._lifecycle = threading.RLock()
+        self._sampling = threading.Lock()
+        self._thread: SamplingThread | None = None
+        self._wanted: Context | None = None  # what the robot said last
+        self._seen: Context | None = None  # the last of it that the thread has seen
+        self._context: Context | None = None  # the same, if it is valid
+        self._last_at = datetime.now(UTC)
+        self._allowed, self._allowed_at_s = float(BURST), time.monotonic()
+
+    def _reset_after_fork(self) -> None:
+        self._sampler.reset()
+        self._delivery._started = False  # nothing runs in a child that nobody started there
+        self._begin()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def agent_id(self) -> str:
+        """Who the samples say took them."""
+        return self._records.agent_id
+
+    @property
+    def counters(self) -> SamplingCounters:
+        with self._buffer.lock:
+            return SamplingCounters(
+                recorded=self._buffer.recorded,
+                delivered=self._buffer.delivered,
+                dropped=self._buffer.dropped,
+                quarantined=self._records.quarantined,
+                failed_flushes=self._delivery.failed_flushes,
+                failed_probes=self._sampler.failures,
+                last_error=self._delivery.last_error,
+                pending=len(self._buffer),
+            )
+
+    def start(self) -> None:
+        """Takes the first sample in the background and goes on; started twice is started once."""
+        with self._lifecycle:
+            if self._thread is not None:
+                return
+            thread = SamplingThread(self._turn)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no threads any more: the interpreter is shutting down
+                _log.warning("resources are not sampled: %s", error)
+                return
+            self._thread = thread
+            self._delivery.start()
+            _running.add(self)
+
+    def stop(self, timeout_sec: float = 10.0) -> None:
+        """Takes a last sample and delivers what there is, for at most so long."""
+        deadline_s = time.monotonic() + timeout_sec
+        with self._lifecycle:
+            thread, self._thread = self._thread, None
+            _running.discard(self)
+        if thread is not None and not thread.finish(timeout_sec):
+            _log.warning("a probe did not answer within %g s: the last sample is missing", timeout_sec)
+        self._delivery.stop(max(0.0, deadline_s - time.monotonic()))
+
+    def flush(self, timeout_sec: float = 10.0) -> bool:
+        """Delivers now what was sampled so far; whether it arrived. Tries once."""
+        return self._delivery.flush(timeout_sec)
+
+    def set_context(self, workflow_id: str, execution_id: str) -> None:
+        """From now on samples belong to this execution; takes a sample now. Never raises.
+
+        An id that is not valid is quarantined, and sampling goes on without context.
+        """
+        wanted = self._wanted
+        if wanted is None or not wanted.is_same(workflow_id, execution_id):
+            self._change_context(Context(workflow_id, execution_id))
+
+    def clear_context(self) -> None:
+        """No execution runs any more: takes its last sample now. Never raises."""
+        if self._wanted is not None:
+            self._change_context(None)
+
+    def _change_context(self, wanted: Context | None) -> None:
+        self._wanted = wanted
+        thread = self._thread
+        if thread is not None:
+            thread.bell.put(None)
+
+    def sample_once(self) -> list[ResourceMetrics]:
+        """A sample now, under the current context; handed out and not delivered. Never raises."""
+        try:
+            with self._sampling:
+                wanted = self._wanted
+                context = self._context if wanted is self._seen else self._checked(wanted)
+                records = self._records.of(self._sampler.read(), context, self._moment())
+                return [record for record in records if isinstance(record, ResourceMetrics)]
+        except Exception as error:  # noqa: BLE001  # a failed measurement is no failure of the robot
+            _note_failure(error)
+            return []
+
+    def complete_to(self) -> datetime:
+        """Every sample taken before this moment is delivered or dropped."""
+        has_lock = self._sampling.acquire(timeout=_LOCK_TIMEOUT_SEC)
+        try:
+            # A probe that hangs keeps the lock: then nothing is sure from the last sample on.
+            until = datetime.now(UTC) if has_lock else self._last_at
+            oldest = self._buffer.take(1)  # shows the oldest, and leaves it in the buffer
+            return min(until, getattr(oldest[0], "sampled_at", until)) if oldest else until
+        finally:
+            if has_lock:
+                self._sampling.release()
+
+    def _turn(self, due_s: float, is_last: bool) -> float:
+        """Samples where a sample is due or the context has changed; gives when the next is due."""
+        try:
+            with self._sampling:
+                wanted, before = self._wanted, self._context
+                if wanted is not self._seen:
+                    self._seen, self._context = wanted, self._checked(wanted)
+                    if self._is_allowed() or is_last:
+                        self._sample_change(before)
+                    due_s = time.monotonic() + self._interval_s()
+                if time.monotonic() >= due_s or is_last:
+                    self._keep(self._sampler.read(), self._context)
+                    due_s = time.monotonic() + self._interval_s()
+        except Exception as error:  # noqa: BLE001  # the thread goes on, and the robot anyway
+            _note_failure(error)
+            due_s = time.monotonic() + self._interval_s()
+        return due_s
+
+    def _sample_change(self, before: Context | None) -> None:
+        """One reading: the end of the context before, and what the new one begins with."""
+        values = self._sampler.read()
+        if before is not None:
+            self._keep(values, before)
+        if self._context is not None or before is None:
+            self._keep(without_means(values), self._context)
+
+    def _interval_s(self) -> float:
+        return self._idle_interval_s if self._context is None else self._sample_interval_s
+
+    def _is_allowed(self) -> bool:
+        now_s = time.monotonic()
+        self._allowed = min(self._allowed + now_s - self._allowed_at_s, float(BURST))
+        self._allowed_at_s = now_s
+        if self._allowed < 1.0:
+            return False
+        self._allowed -= 1.0
+        return True
+
+    def _moment(self) -> datetime:
+        """Now; later than the sample before where the clock has not ticked since, because it is the key."""
+        now = datetime.now(UTC)
+        if now == self._last_at:
+            now += timedelta(microseconds=1)
+        self._last_at = now
+        return now
+
+    def _checked(self, wanted: Context | None) -> Context | None:
+        checked = self._records.checked(wanted)
+        if isinstance(checked, QuarantinedRecord):
+            self._append(checked)
+            return None
+        return checked
+
+    def _keep(self, values: dict[str, Values], context: Context | None) -> None:
+        for record in self._records.of(values, context, self._moment()):
+            self._append(record)
+
+    def _append(self, record: Record) -> None:
+        self._buffer.append(record)
+        self._delivery.notice()
+
+
+def _as_it_is(record: Any) -> Record:
+    return record  # type: ignore[no-any-return]  # the buffer is our own, and holds records
+
+
+def _note_failure(error: Exception) -> None:
+    _log.warning("a sample was not taken: %s: %s", type(error).__name__, clean_message(error))
+
+
+def _seconds(name: str, value: object) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        raise SettingsError(f"{name} is {value!r}: give a number of seconds above 0")
+    return float(value)
+
+
+_collectors: "weakref.WeakSet[ResourceCollector]" = weakref.WeakSet()
+_running: set[ResourceCollector] = set()
+
+
+def _after_fork_in_child() -> None:  # after the deliveries' own hook: modules register in import order
+    _running.clear()
+    for collector in list(_collectors):
+        collector._reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    """Before the deliveries' own hook: the last samples go with their last flush."""
+    for collector in list(_running):
+        collector.stop(EXIT_TIMEOUT_SEC)
