@@ -1,0 +1,190 @@
+"""What stands behind the listener: the run, the collectors, and the store that opens in the background."""
+
+import logging
+import sys
+import time
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from analytics_lib.records import Record
+from collector_agent.metrics_collector import MetricsCollector
+from collector_agent.problems import clear_problem, report_problem
+from collector_agent.redaction import clean_message
+from collector_agent.robot_records import result_fields, step_fields
+from collector_agent.robot_results import FailureKinds, in_utc
+from collector_agent.robot_run import RobotRun, Step, Task
+from collector_agent.settings import AgentSettings
+
+if TYPE_CHECKING:
+    from analytics_lib.store import TimeSeriesStore
+    from collector_agent.resource_collector import ResourceCollector
+
+COMPONENT: Final = "robot-listener"
+CLOSE_TIMEOUT_SEC: Final = 10.0
+BACKLOG_ROWS: Final = 20_000  # from here on the robot lets the delivery go first
+_LOOK_EVERY_STEPS: Final = 256
+
+
+class Recording:
+    """The collectors of one run of `robot`, and the run itself."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        _keep_out_of_the_robots_log()
+        self._kinds = FailureKinds(
+            settings.business_tags, settings.business_exceptions, settings.business_patterns
+        )
+        dimensions: dict[str, Any] = {
+            "workflow_version": settings.workflow_version,
+            "environment": settings.environment,
+            "robot_id": settings.robot_id,
+            "host": settings.host,
+            "queue": settings.queue,
+        }
+        self._steps = 0
+        self._is_behind = False
+        self._store = _LazyStore(settings.store)
+        self._collector = MetricsCollector(
+            self._store,
+            settings.buffer_size,
+            settings.flush_interval_sec,
+            heartbeat_interval_sec=settings.heartbeat_interval_sec,
+            **dimensions,
+        )
+        self._resources = self._sampler(settings, dimensions) if settings.sample_resources else None
+        self.run = RobotRun(
+            self._take_start, self._take_step, self._take_result, step_depth=settings.step_depth
+        )
+        self._collector.start()
+        if self._resources is not None:
+            self._resources.start()
+
+    def _sampler(self, settings: AgentSettings, dimensions: dict[str, Any]) -> "ResourceCollector | None":
+        try:
+            # Here, because they load psutil.
+            from collector_agent.agent import daemon_is_running
+            from collector_agent.resource_collector import ResourceCollector
+        except ImportError as error:
+            say(f"the resources of this run are not sampled: {error}")
+            return None
+        return ResourceCollector(
+            self._store,
+            settings.sample_interval_sec,
+            idle_interval_sec=settings.idle_interval_sec,
+            sample_host=not daemon_is_running(),  # ten robots on a machine must not multiply it
+            **dimensions,
+        )
+
+    def _take_start(self, task: Task) -> None:
+        if task.started is None:
+            raise ValueError("a task that is running has a start")
+        self._collector.record_execution_start(
+            task.execution_id,
+            task.workflow_id,
+            started_at=in_utc(task.started, None),
+            suite=task.suite,
+            recorder_id=task.recorder_id,
+        )
+        # Now, without waiting for it: a robot that is killed a moment later must not be unheard of.
+        self._collector.flush(timeout_sec=0.0)
+        if self._resources is not None:
+            self._resources.set_context(task.workflow_id, task.execution_id)
+
+    def leave_task(self) -> None:
+        if self._resources is not None:
+            self._resources.clear_context()
+
+    def _take_step(self, task: Task, step: Step) -> None:
+        self._steps += 1
+        if self._steps % _LOOK_EVERY_STEPS == 0:
+            self._is_behind = self._collector.counters.pending > BACKLOG_ROWS
+        if self._is_behind:
+            # A robot that computes without a pause holds the interpreter 5 ms for every row that is
+            # written, and would in the end drop rows. This lets it go and waits for nothing.
+            time.sleep(0)
+        self._collector.record_step(
+            task.execution_id,
+            workflow_id=task.workflow_id,
+            recorder_id=task.recorder_id,
+            **step_fields(step, self._kinds, None),
+        )
+
+    def _take_result(self, task: Task) -> None:
+        self._collector.record_execution_complete(
+            task.execution_id,
+            workflow_id=task.workflow_id,
+            recorder_id=task.recorder_id,
+            suite=task.suite,
+            **result_fields(task, self._kinds, None),
+        )
+
+    def close(self, errors: int) -> None:
+        """Delivers what is left, for a bounded time, and says what could not be."""
+        self.run.finish()
+        deadline_s = time.monotonic() + CLOSE_TIMEOUT_SEC
+        self._collector.stop(CLOSE_TIMEOUT_SEC)
+        if self._resources is not None:
+            self._resources.stop(max(1.0, deadline_s - time.monotonic()))
+        counters = self._collector.counters
+        if lost := counters.pending + counters.dropped:
+            say(
+                f"{lost} rows of this run are not in the store "
+                f"({counters.last_error or 'it did not answer in time'}); when it is back, import the run's "
+                "output file: rpa-agent import robot-output FILE"
+            )
+        elif errors:
+            report_problem(COMPONENT, f"the listener failed {errors} times in one run; see its output")
+        else:
+            self._store.works()
+
+
+class _LazyStore:
+    """The storage callback: opens the store when there is something to store, in the delivery's thread."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        self._store: TimeSeriesStore | None = None
+        self._lock = Lock()  # two collectors, one store
+        self._reported = ""
+
+    def __call__(self, records: list[Record]) -> None:
+        with self._lock:
+            try:
+                if self._store is None:
+                    # Here, because SQLAlchemy takes a third of a second to load.
+                    from analytics_lib.store import TimeSeriesStore
+
+                    self._store = TimeSeriesStore(self._location)
+                self._store.write_metrics(records)
+            except Exception as error:
+                text = f"rows wait, because the store did not take them: {clean_message(error)}"
+                if text != self._reported:
+                    self._reported = text
+                    report_problem(COMPONENT, text)
+                raise
+            if self._reported:
+                self.works()
+
+    def works(self) -> None:
+        self._reported = ""
+        clear_problem(COMPONENT)
+
+
+def _keep_out_of_the_robots_log() -> None:
+    """Robot Framework shows Python's log as the robot's own: what we have to say goes elsewhere."""
+    for name in ("rpa_agent", "rpa_analytics"):
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+
+
+def say(text: str) -> None:
+    """One line on the real standard error (a keyword's is captured), and for `rpa-agent check`."""
+    line = " ".join(text.split())
+    report_problem(COMPONENT, line)
+    try:
+        if sys.__stderr__ is not None:  # robots started without a console have none
+            sys.__stderr__.write(f"rpa-agent: {line}\n")
+            sys.__stderr__.flush()
+    except (OSError, ValueError):
+        return  # it is closed: the problem file has it

@@ -1,0 +1,175 @@
+"""What Robot Framework's results mean here: ids, statuses, kinds of failure, names of steps, times.
+
+The listener (while a robot runs) and the importer (from its output file) both stand on this and on
+`robot_run`, so that recording a run and importing it afterwards gives the same rows. Live values
+therefore take the form in which Robot Framework writes them: without the characters that XML cannot
+hold, times to the microsecond (before version 7: to the millisecond), local and without a zone.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Final
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from analytics_lib.errors import SettingsError
+from analytics_lib.records import NAME_BYTES
+from collector_agent.redaction import clean_name
+
+NAMESPACE: Final = UUID("b5e8a3f0-5c52-5d0e-9a55-6d1c0f6f2c11")  # of our ids; must never change
+RECORDER: Final = "robot-framework"
+
+BUSINESS_TAGS: Final = ("business-exception",)
+BUSINESS_EXCEPTIONS: Final = ("BusinessException",)
+STEP_DEPTH: Final = 20
+
+STATUS: Final = {
+    "PASS": "completed",
+    "FAIL": "failed",
+    "SKIP": "skipped",
+    "NOT RUN": "skipped",
+    "NOT SET": "skipped",  # a result that Robot Framework never decided
+}
+
+# Containers that only hold branches: their branches stand in their place.
+TRANSPARENT: Final = frozenset({"IF/ELSE ROOT", "TRY/EXCEPT ROOT"})
+_KEYWORD_SUFFIX: Final = {
+    "KEYWORD": "",
+    "SETUP": " (setup)",
+    "TEARDOWN": " (teardown)",
+    "SUITE SETUP": " (suite setup)",
+    "SUITE TEARDOWN": " (suite teardown)",
+}
+_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def as_written(text: str | None) -> str:
+    """The text as it stands in an output file: what XML cannot hold is left out.
+
+    >>> as_written("a\\x1b[31mb")
+    'a[31mb'
+    """
+    if not text:
+        return ""
+    return text if text.isprintable() else _NOT_IN_XML.sub("", text)
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """A time as any version writes it; None where none was written.
+
+    >>> parse_time("20210212 17:27:03.062"), parse_time("2025-03-13T00:21:34.742556")
+    (datetime.datetime(2021, 2, 12, 17, 27, 3, 62000), datetime.datetime(2025, 3, 13, 0, 21, 34, 742556))
+    >>> parse_time("N/A")
+    """
+    if not text or text == "N/A":
+        return None
+    return datetime.fromisoformat(text)
+
+
+def elapsed_us(elapsed: timedelta) -> int:
+    """Whole microseconds; 0 where the clock was set back meanwhile."""
+    return max(0, elapsed // _MICROSECOND)
+
+
+def time_zone(name: str) -> tzinfo | None:
+    """The zone of an IANA name; None, this machine's own, for ''. Raises SettingsError."""
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError(
+            f"time zone {name!r} is not known: use an IANA name such as Europe/Berlin "
+            "(on Windows they come with: pip install tzdata)"
+        ) from None
+
+
+def in_utc(moment: datetime, zone: tzinfo | None) -> datetime:
+    """A time as written, in UTC; one without an offset is of this zone, or of this machine's."""
+    if zone is not None and moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return moment.astimezone(UTC)
+
+
+def execution_id(suite_longname: str, task_id: str, started: datetime) -> str:
+    """The id of one run of one task: uuid5 of where it stands and when it started, as written."""
+    canonical = "\n".join((suite_longname, task_id, started.isoformat(" ", timespec="microseconds")))
+    return str(uuid5(NAMESPACE, canonical))
+
+
+def recorder_id(execution: str) -> str:
+    """Who numbers the steps of an execution: the same for the listener and for the importer."""
+    return str(uuid5(UUID(execution), RECORDER))
+
+
+@lru_cache(maxsize=4096)
+def step_identity(step_type: str, owner: str | None, name: str | None) -> tuple[str, str]:
+    """(step_id, step_name) of a keyword or control structure.
+
+    step_id: the keyword's full name, with its role where it is a setup or a teardown; for a control
+    structure its type alone. Arguments, conditions, values and assigned variables are no part of it:
+    they change from run to run, and they are not ours to store.
+
+    >>> step_identity("KEYWORD", "RPA.Browser", "Open")
+    ('RPA.Browser.Open', 'Open')
+    >>> step_identity("TEARDOWN", "", "Close All")
+    ('Close All (teardown)', 'Close All')
+    >>> step_identity("ELSE IF", None, "$total > 100")
+    ('ELSE IF', 'ELSE IF')
+    """
+    suffix = _KEYWORD_SUFFIX.get(step_type)
+    if suffix is None:
+        word = clean_name(step_type, 100) or "UNKNOWN"
+        return word, word
+    own = as_written(name) or "keyword without a name"
+    full = f"{as_written(owner)}.{own}" if owner else own
+    return clean_name(f"{full}{suffix}", NAME_BYTES), clean_name(own, NAME_BYTES)
+
+
+class FailureKinds:
+    """Which failures are business exceptions (the data was wrong); all others are application ones.
+
+    A task's failure is one when the task has one of the tags (compared as Robot Framework does), when
+    its message begins with the name of one of the classes (Robot Framework writes "Class: text"), or
+    when one of the regular expressions finds something in it. Raises SettingsError for a bad one.
+    """
+
+    def __init__(
+        self,
+        business_tags: Iterable[str] = BUSINESS_TAGS,
+        business_exceptions: Iterable[str] = BUSINESS_EXCEPTIONS,
+        business_patterns: Iterable[str] = (),
+    ) -> None:
+        self._tags = {_normal_tag(tag) for tag in business_tags}
+        self._patterns: list[re.Pattern[str]] = []
+        if classes := "|".join(re.escape(name) for name in business_exceptions):
+            # Robot Framework puts such a line before a failure that happened in a setup or teardown.
+            prefix = r"(?:(?:Parent suite )?(?:[Ss]etup|[Tt]eardown) failed:\n)*"
+            self._patterns.append(re.compile(rf"\A{prefix}(?:{classes})(?![\w.])"))
+        for pattern in business_patterns:
+            try:
+                self._patterns.append(re.compile(pattern))
+            except re.error as error:
+                raise SettingsError(
+                    f"business_patterns: {pattern!r} is no regular expression ({error}); correct it"
+                ) from None
+
+    def of_task(self, status: str, message: str, tags: Sequence[str]) -> str:
+        """exception_kind of a task: '' unless it failed."""
+        if status == "failed" and any(_normal_tag(tag) in self._tags for tag in tags):
+            return "business"
+        return self.of_step(status, message)
+
+    def of_step(self, status: str, message: str) -> str:
+        """exception_kind of a step: a tag belongs to the task and says nothing about its steps."""
+        if status != "failed":
+            return ""
+        is_business = any(pattern.search(message) for pattern in self._patterns)
+        return "business" if is_business else "application"
+
+
+def _normal_tag(tag: str) -> str:
+    return tag.casefold().replace(" ", "").replace("_", "")
