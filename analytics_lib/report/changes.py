@@ -17,6 +17,8 @@ Better = Literal["lower", "higher", ""]
 CLEAR_Z: Final = 3.29
 SMALLEST_RATE_CHANGE: Final = 0.005
 SMALLEST_DURATION_CHANGE: Final = 0.05
+FEW_RUNS: Final = 20  # below, on either side, nothing is compared
+SMALLEST_BASE: Final = 10  # below, a count's change is a number and no percentage
 # Standard error of a log quantile of log-normal values, in units of their spread over sqrt(n):
 # sqrt(q (1 - q)) / density of the standard normal at its q-quantile.
 _ERROR_OF_MEDIAN: Final = 1.2533
@@ -65,39 +67,98 @@ def is_clear_median(now: RunTotals, before: RunTotals) -> bool:
     return _is_clear_quantile(now.duration_p50_ms, before.duration_p50_ms, median_z(now, before))
 
 
+def is_clear_p95(now: RunTotals, before: RunTotals) -> bool:
+    return _is_clear_quantile(now.duration_p95_ms, before.duration_p95_ms, p95_z(now, before))
+
+
+def wilson_interval(n_completed: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """The range in which the true success rate lies with 95 % confidence (z = 1.96); (0, 1) without runs.
+
+    Unlike p +- z sqrt(p(1-p)/n) it stays within 0 and 1 and keeps its promise for few runs and rates
+    near 1. Source: Wilson, "Probable inference, the law of succession, and statistical inference",
+    JASA 22, 1927.
+
+    >>> [round(x, 4) for x in wilson_interval(9, 10)], wilson_interval(0, 0)
+    ([0.5958, 0.9821], (0.0, 1.0))
+    """
+    if not n:
+        return 0.0, 1.0
+    rate = n_completed / n
+    middle = rate + z * z / (2 * n)
+    spread = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max((middle - spread) / scale, 0.0), min((middle + spread) / scale, 1.0)
+
+
+def chance_of_as_many(k: int, n: int, share: float) -> float:
+    """The chance of k or more out of n, where each comes with probability `share` (binomial tail).
+
+    Exact, since near 0 and 1 the normal approximation calls rare things far too rare.
+
+    >>> round(chance_of_as_many(2, 3, 0.5), 6), chance_of_as_many(0, 3, 0.5), chance_of_as_many(1, 3, 0.0)
+    (0.5, 1.0, 0.0)
+    """
+    if k <= 0:
+        return 1.0
+    if not 0 < share < 1:
+        return float(share >= 1)
+    if k <= n * share:  # not even more than expected
+        return 0.5
+    log_odds = math.log(share) - math.log1p(-share)
+    term = math.exp(
+        math.lgamma(n + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(n - k + 1)
+        + k * log_odds
+        + n * math.log1p(-share)
+    )
+    total = 0.0
+    for i in range(k, n + 1):
+        total += term
+        term *= (n - i) / (i + 1) * share / (1 - share)
+        if term < total * 1e-9:
+            break
+    return min(total, 1.0)
+
+
 def success_change(now: RunTotals, before: RunTotals) -> Change | None:
     """The success rate against before, in percentage points; None without runs on either side."""
     if now.success_rate is None or before.success_rate is None:
         return None
     difference = now.success_rate - before.success_rate
-    return Change(
+    few = min(now.n_tried, before.n_tried) < FEW_RUNS
+    return _change(
         formats.signed_points_text(difference),
         formats.percent_text(before.success_rate),
-        _arrow(round(difference, 4)),
-        _judge(difference, "higher", is_clear_rate(now, before)),
+        round(difference, 3),
+        "few" if few else _judge(difference, "higher", is_clear_rate(now, before)),
+        ("higher", "lower"),
     )
 
 
 def median_change(now: RunTotals, before: RunTotals) -> Change | None:
-    return _duration_change(now.duration_p50_ms, before.duration_p50_ms, median_z(now, before))
+    """The median duration against before; None without runs on either side."""
+    few = min(now.n_rated, before.n_rated) < FEW_RUNS
+    values = now.duration_p50_ms, before.duration_p50_ms
+    return _duration_change(*values, median_z(now, before), few)
 
 
 def p95_change(now: RunTotals, before: RunTotals) -> Change | None:
-    return _duration_change(now.duration_p95_ms, before.duration_p95_ms, p95_z(now, before))
+    """The 95th percentile against before; None where either side has too few runs for one."""
+    return _duration_change(now.duration_p95_ms, before.duration_p95_ms, p95_z(now, before), False)
 
 
 def count_change(now: int, before: int, better: Better) -> Change | None:
     """A count against before: clear when the difference exceeds 3.29 sqrt(now + before) (Poisson)."""
-    if not before:
-        return None if not now else Change("new", "0", "▲", _judge(1, better, now >= CLEAR_Z**2))
-    ratio = now / before - 1
+    if not now and not before:
+        return None
     clear = abs(now - before) >= CLEAR_Z * math.sqrt(now + before)
-    return Change(
-        formats.signed_percent_text(ratio),
-        formats.count_text(before),
-        _arrow(now - before),
-        _judge(ratio, better, clear),
-    )
+    if before >= SMALLEST_BASE:
+        text = formats.signed_percent_text(now / before - 1)
+    else:  # a percentage of a handful says nothing
+        text = f"{formats.MINUS if now < before else '+'}{formats.count_text(abs(now - before))}"
+    judgement = _judge(now - before, better, clear)
+    return _change(text, formats.count_text(before), now - before, judgement, ("more", "fewer"))
 
 
 def work_change(now_ms: float, before_ms: float) -> Change | None:
@@ -105,9 +166,8 @@ def work_change(now_ms: float, before_ms: float) -> Change | None:
     if before_ms <= 0:
         return None
     ratio = now_ms / before_ms - 1
-    return Change(
-        formats.signed_percent_text(ratio), formats.work_text(before_ms), _arrow(round(ratio, 3)), "neutral"
-    )
+    arrow = _arrow(round(ratio, 3))
+    return Change(formats.signed_percent_text(ratio), formats.work_text(before_ms), arrow, "neutral", "")
 
 
 def _quantile_z(
@@ -133,16 +193,30 @@ def _is_clear_quantile(value: float | None, value_before: float | None, z: float
     return abs(value / value_before - 1) >= SMALLEST_DURATION_CHANGE and abs(z) >= CLEAR_Z
 
 
-def _duration_change(value: float | None, value_before: float | None, z: float) -> Change | None:
+def _duration_change(value: float | None, value_before: float | None, z: float, few: bool) -> Change | None:
     if not value or not value_before:
         return None
     ratio = value / value_before - 1
-    return Change(
+    judgement = "few" if few else _judge(ratio, "lower", _is_clear_quantile(value, value_before, z))
+    return _change(
         formats.signed_percent_text(ratio),
         formats.duration_text(value_before),
-        _arrow(round(ratio, 3)),
-        _judge(ratio, "lower", _is_clear_quantile(value, value_before, z)),
+        round(ratio, 3),
+        judgement,
+        ("slower", "faster"),
     )
+
+
+def _change(
+    text: str, before: str, difference: float, judgement: Judgement, up_down: tuple[str, str]
+) -> Change:
+    if judgement == "few":
+        words = "too few runs to tell"
+    elif judgement == "unclear":
+        words = "no clear change"
+    else:
+        words = f"clearly {up_down[0] if difference > 0 else up_down[1]}"
+    return Change(text, before, _arrow(difference), judgement, words)
 
 
 def _arrow(difference: float) -> str:
@@ -150,8 +224,8 @@ def _arrow(difference: float) -> str:
 
 
 def _judge(difference: float, better: Better, clear: bool) -> Judgement:
-    if not better:
-        return "neutral"
     if not clear or not difference:
         return "unclear"
+    if not better:
+        return "neutral"
     return "better" if (difference > 0) == (better == "higher") else "worse"

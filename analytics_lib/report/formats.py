@@ -7,7 +7,9 @@ sides of the Channel), minus is a real minus sign, and month names do not follow
 ('12\\xa0418', '97.4\\xa0%', '3\\xa0min\\xa006\\xa0s')
 """
 
+import json
 import math
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Final
 
@@ -20,7 +22,9 @@ SECOND_MS: Final = 1_000.0
 MINUTE_MS: Final = 60 * SECOND_MS
 HOUR_MS: Final = 60 * MINUTE_MS
 # Marks that turn the reading direction: left in a name they would turn the text around it, too.
-_NO_DIRECTION_MARKS: Final = dict.fromkeys([*range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+_NO_DIRECTION_MARKS: Final = dict.fromkeys(
+    [*range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
 _BYTES: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -170,3 +174,22 @@ def shortened(text: str, limit: int) -> str:
     """
     line = " ".join(text.translate(_NO_DIRECTION_MARKS).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def name_text(name: str, limit: int) -> str:
+    """A name on one line; one that is empty (or nothing but spaces) says so."""
+    return shortened(name, limit) or "(unnamed)"
+
+
+def json_text(value: str | Mapping[str, object]) -> str:
+    """A value as Vega's expression language writes it; ASCII, so that no name can end the text."""
+    return json.dumps(value, ensure_ascii=True)
+
+
+def plain(text: str) -> str:
+    """The text for a terminal or a log: ordinary spaces and signs.
+
+    >>> plain("−0.7\u00a0pp")
+    '-0.7 pp'
+    """
+    return text.translate({ord(NBSP): " ", ord(MINUS): "-", ord("–"): "-", ord("…"): "..."})

@@ -1,7 +1,7 @@
 """The parts of a report: frozen values with the very texts that the page shows.
 
-The template adds no number and takes no decision; whatever it prints is here, so a test (or a mail)
-can read the same words.
+The template adds no number and takes no decision; whatever it prints is here, so that a test (or a
+mail) can read the same words.
 """
 
 from collections.abc import Mapping
@@ -9,94 +9,87 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Simulated = Literal["", "part", "all"]
-Judgement = Literal["better", "worse", "unclear", "neutral"]
+Judgement = Literal["better", "worse", "unclear", "neutral", "few"]
 Spec = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A value against the one before. `judgement` is unclear where chance explains the difference."""
+    """A value against the one before, judged and in words."""
 
     text: str
     before: str
     arrow: str
     judgement: Judgement
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One picture: the Vega-Lite spec for a page, a narrower one for a phone, and its words."""
+    """One picture: its Vega-Lite spec, a narrower one where a phone needs it, and its words.
 
+    `name` says which chart it is when it cannot be drawn. Alternative text is required: a PDF without
+    it is not accessible, and nothing else would complain.
+    """
+
+    name: str
+    title: str
     spec: Spec
     narrow_spec: Spec | None
     alt: str
     caption: str = ""
-    simulated: Simulated = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """One headline number."""
+class Tile:
+    """One headline number. `change` is None where there is nothing to compare with; `words` says so."""
 
     label: str
     value: str
     detail: str
     change: Change | None
+    words: str
     sparkline: Chart | None
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that needs the reader: about which workflow, what, and on which evidence."""
+class Sentence:
+    """One thing that changed: about what or whom, and what, with numbers."""
 
-    workflow: str
+    subject: str
     text: str
-    evidence: str
     simulated: bool
+    judgement: Judgement
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
-    """What needs the reader; without findings, `calm` says so and why that can be believed."""
+class WhatChanged:
+    """Three sentences for who reads nothing else, then what changed clearly besides."""
 
-    findings: tuple[Finding, ...]
+    sentences: tuple[Sentence, ...]
+    further: tuple[Sentence, ...]
     n_more: int
-    calm: str
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRow:
     workflow: str
     environment: str
-    simulated: Simulated
+    simulated: bool
     runs: str
-    runs_change: Change | None
     success: str
     success_change: Change | None
     median: str
     median_change: Change | None
     p95: str
-    p95_change: Change | None
     work: str
-    worse: bool
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowTable:
+class WorkflowSection:
     rows: tuple[WorkflowRow, ...]
-    rest: WorkflowRow | None
     caption: str
-
-
-@dataclass(frozen=True, slots=True)
-class PeriodRow:
-    """The numbers behind the trend, for those who read numbers rather than pictures."""
-
-    period: str
-    runs: str
-    success: str
-    median: str
-    p95: str
+    none: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +117,7 @@ class FailureSection:
 class StepRow:
     step: str
     workflow: str
-    depth: int
+    level: str
     share: str
     work: str
     median: str
@@ -132,13 +125,15 @@ class StepRow:
     p95: str
     n: str
     failed: str
-    simulated: Simulated
+    simulated: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StepSection:
+    """`slowest` by p95 at any depth; the chart compares top-level steps, whose times do not overlap."""
+
     chart: Chart | None
-    nested: tuple[StepRow, ...]
+    slowest: tuple[StepRow, ...]
     caption: str
     none: str
 
@@ -147,10 +142,12 @@ class StepSection:
 class HostRow:
     host: str
     target: str
-    cpu_median: str
+    cpu_mean: str
     cpu_p95: str
+    cpu_max: str
+    memory_mean: str
     memory_p95: str
-    disk: str
+    memory_max: str
     n: str
     simulated: Simulated
 
@@ -171,7 +168,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that a rendered report shows."""
+    """Everything that a rendered report shows; `summary` is five lines of plain text for a terminal."""
 
     title: str
     window_text: str
@@ -179,18 +176,19 @@ class Report:
     time_zone: str
     data_through: str
     generated_as_of: str
+    rows_text: str
     simulated: Simulated
     simulated_text: str
     warnings: tuple[str, ...]
     empty: str
-    attention: Attention
-    cards: tuple[Card, ...]
-    workflows: WorkflowTable
+    what_changed: WhatChanged
+    tiles: tuple[Tile, ...]
     trend: Chart | None
-    small_trends: Chart | None
-    trend_rows: tuple[PeriodRow, ...]
-    reliability: Chart | None
+    halves: tuple[Chart, ...]
+    heat_map: Chart | None
+    workflows: WorkflowSection
     failures: FailureSection
     steps: StepSection
     resources: ResourceSection
     notes: tuple[Note, ...]
+    summary: tuple[str, ...]

@@ -11,10 +11,11 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Table
 
 from analytics_lib.errors import ReportError
+from analytics_lib.report.parts import Simulated
 from analytics_lib.rollup.sketch import Bins
+from analytics_lib.schema import metadata
 
 P95_FROM_N: Final = 20
 P99_FROM_N: Final = 100
@@ -30,6 +31,7 @@ class RunTotals:
     n_completed: int
     n_failed: int
     n_timed_out: int
+    n_cancelled: int
     n_skipped: int
     n_business: int
     n_application: int
@@ -60,17 +62,18 @@ class RunTotals:
         return max(self.n_failures - self.n_business - self.n_application, 0)
 
     @property
-    def simulated(self) -> str:
+    def simulated(self) -> Simulated:
         """'' when all rows are real, 'all' when none is, else 'part'."""
-        return "" if not self.n_simulated else "all" if self.n_simulated == self.n else "part"
+        return share_simulated(self.n_simulated, self.n)
 
 
-NO_RUNS: Final = RunTotals(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, None, None, None)
+NO_RUNS: Final = RunTotals(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, None, None, None)
 _COUNTS: Final = (
     "n",
     "n_completed",
     "n_failed",
     "n_timed_out",
+    "n_cancelled",
     "n_skipped",
     "n_business",
     "n_application",
@@ -80,18 +83,25 @@ _COUNTS: Final = (
 )
 
 
-def checked(frame: pd.DataFrame, table: Table, what: str) -> pd.DataFrame:
-    """The frame if it has the table's columns (a wholly empty one gets them); else ReportError."""
-    names = [column.name for column in table.columns]
+def checked(frame: pd.DataFrame, table: str, what: str) -> pd.DataFrame:
+    """The frame if it has the rollup table's columns (a wholly empty one gets them); else ReportError."""
+    names = [column.name for column in metadata.tables[table].columns]
     if frame.empty:
         return frame.reindex(columns=names)
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise ReportError(
-            f"the report's {what} lack the columns {', '.join(missing)} of {table.name}: "
+            f"the report's {what} lack the columns {', '.join(missing)} of {table}: "
             "load them as the rollup table has them"
         )
-    return frame
+    # Sorted, since a sum of floats depends on the order: the same rows give the same report to the letter.
+    key = [column.name for column in metadata.tables[table].primary_key.columns]
+    return frame.sort_values(key, ignore_index=True)
+
+
+def total(frame: pd.DataFrame) -> RunTotals:
+    """All rows of the frame added up."""
+    return run_totals(frame, []).get((), NO_RUNS)
 
 
 def run_totals(frame: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, ...], RunTotals]:
@@ -104,7 +114,8 @@ def run_totals(frame: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, ...
     keys, groups = _groups(rows, by)
     counts = {name: _sum(rows[name], groups, len(keys)) for name in _COUNTS}
     seconds = _sum(rows["duration_sum_ms"], groups, len(keys))
-    quantiles = merged_quantiles(rows["duration_sketch"], groups, len(keys))
+    ends = _extremes(rows["duration_min_ms"], rows["duration_max_ms"], groups, len(keys))
+    quantiles = merged_quantiles(rows["duration_sketch"], groups, ends)
     return {
         key: RunTotals(
             **{name: int(counts[name][i]) for name in _COUNTS},
@@ -123,13 +134,14 @@ class SampleTotals:
 
     n: int
     n_simulated: int
+    mean: float
     largest: float
     p50: float | None
     p95: float | None
 
     @property
-    def simulated(self) -> str:
-        return "" if not self.n_simulated else "all" if self.n_simulated == self.n else "part"
+    def simulated(self) -> Simulated:
+        return share_simulated(self.n_simulated, self.n)
 
 
 def sample_totals(frame: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, ...], SampleTotals]:
@@ -140,13 +152,15 @@ def sample_totals(frame: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, 
     keys, groups = _groups(rows, by)
     n = _sum(rows["n"], groups, len(keys))
     simulated = _sum(rows["n_simulated"], groups, len(keys))
-    largest = np.full(len(keys), -np.inf)
-    np.maximum.at(largest, groups, rows["value_max"].to_numpy(dtype=np.float64))
-    quantiles = merged_quantiles(rows["value_sketch"], groups, len(keys))
+    sums = _sum(rows["value_sum"], groups, len(keys))
+    ends = _extremes(rows["value_min"], rows["value_max"], groups, len(keys))
+    largest = ends[1]
+    quantiles = merged_quantiles(rows["value_sketch"], groups, ends)
     return {
         key: SampleTotals(
             n=int(n[i]),
             n_simulated=int(simulated[i]),
+            mean=float(sums[i] / n[i]) if n[i] else math.nan,
             largest=float(largest[i]),
             p50=shown(quantiles[i][0], int(n[i]), 1),
             p95=shown(quantiles[i][1], int(n[i]), P95_FROM_N),
@@ -155,10 +169,18 @@ def sample_totals(frame: pd.DataFrame, by: Sequence[str]) -> dict[tuple[object, 
     }
 
 
-def merged_quantiles(sketches: "pd.Series[bytes]", groups: np.ndarray, n_groups: int) -> list[list[float]]:
-    """p50, p95 and p99 of each group's merged sketches."""
+def merged_quantiles(
+    sketches: "pd.Series[bytes]", groups: np.ndarray, ends: tuple[np.ndarray, np.ndarray]
+) -> list[list[float]]:
+    """p50, p95 and p99 of each group's merged sketches, never outside the true extremes `ends`."""
     cells = [bytes(cell) for cell in sketches]
-    return Bins.of_sketches(groups, cells, n_groups).quantiles(_QUANTILES).tolist()  # type: ignore[no-any-return]
+    quantiles = Bins.of_sketches(groups, cells, len(ends[0])).quantiles(_QUANTILES)
+    return np.clip(quantiles, ends[0][:, None], ends[1][:, None]).tolist()  # type: ignore[no-any-return] # numpy says Any
+
+
+def share_simulated(n_simulated: int, n: int) -> Simulated:
+    """How much of n is simulated: '', 'part' or 'all'."""
+    return "" if not n_simulated else "all" if n_simulated == n else "part"
 
 
 def shown(quantile: float, n: int, from_n: int) -> float | None:
@@ -178,3 +200,13 @@ def _groups(rows: pd.DataFrame, by: Sequence[str]) -> tuple[list[tuple[object, .
 
 def _sum(values: "pd.Series[float]", groups: np.ndarray, n_groups: int) -> np.ndarray:
     return np.bincount(groups, weights=values.to_numpy(dtype=np.float64), minlength=n_groups)
+
+
+def _extremes(
+    low: "pd.Series[float]", high: "pd.Series[float]", groups: np.ndarray, n_groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest by group; rows without any (all skipped) do not count."""
+    smallest, largest = np.full(n_groups, np.inf), np.full(n_groups, -np.inf)
+    np.fmin.at(smallest, groups, low.to_numpy(dtype=np.float64, na_value=np.nan))
+    np.fmax.at(largest, groups, high.to_numpy(dtype=np.float64, na_value=np.nan))
+    return np.where(np.isinf(smallest), np.nan, smallest), np.where(np.isinf(largest), np.nan, largest)
