@@ -1,4 +1,4 @@
-"""One schema: what a base install creates, what the migrations make, what schema.py says."""
+"""One schema: what a base install creates, what the migrations make, what analytics_lib.schema says."""
 
 import threading
 
