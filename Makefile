@@ -58,7 +58,7 @@ test: check pango
 	@$(PYTHON) -m pytest
 
 bench: $(STAMP)
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
+	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
 
 readme: $(STAMP)
 	@$(PYTHON) -m tests.documentation --write
