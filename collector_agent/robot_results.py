@@ -43,6 +43,8 @@ _KEYWORD_SUFFIX: Final = {
     "SUITE TEARDOWN": " (suite teardown)",
 }
 _NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_SEVERAL: Final = re.compile(r"(?:(?:Parent suite )?[Ss]etup failed:\n)?Several failures occurred:\n\n1\) ")
+_NUMBERED: Final = re.compile(r"\n\n\d+\) ")
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -134,7 +136,9 @@ class FailureKinds:
 
     A task's failure is one when the task has one of the tags (compared as Robot Framework does), when
     its message begins with the name of one of the classes (Robot Framework writes "Class: text"), or
-    when one of the regular expressions finds something in it. Raises SettingsError for a bad one.
+    when one of the regular expressions finds something in it. Where several failures are listed, each
+    must be one: a broken automation beside wrong data is still broken. Raises SettingsError for a bad
+    regular expression.
     """
 
     def __init__(
@@ -146,8 +150,12 @@ class FailureKinds:
         self._tags = {_normal_tag(tag) for tag in business_tags}
         self._patterns: list[re.Pattern[str]] = []
         if classes := "|".join(re.escape(name) for name in business_exceptions):
-            # Robot Framework puts such a line before a failure that happened in a setup or teardown.
-            prefix = r"(?:(?:Parent suite )?(?:[Ss]etup|[Tt]eardown) failed:\n)*"
+            # Robot Framework puts such a line before a failure that happened in a setup or teardown, and
+            # such a sentence before one that `Wait Until Keyword Succeeds` gave up on.
+            prefix = (
+                r"(?:(?:Parent suite )?(?:[Ss]etup|[Tt]eardown) failed:\n"
+                r"|Keyword '[^\n]*?' failed after retrying [^\n]*?\. The last error was: )*"
+            )
             self._patterns.append(re.compile(rf"\A{prefix}(?:{classes})(?![\w.])"))
         for pattern in business_patterns:
             try:
@@ -167,8 +175,19 @@ class FailureKinds:
         """exception_kind of a step: a tag belongs to the task and says nothing about its steps."""
         if status != "failed":
             return ""
-        is_business = any(pattern.search(message) for pattern in self._patterns)
+        failures = _listed(message)
+        is_business = all(any(p.search(failure) for p in self._patterns) for failure in failures)
         return "business" if is_business else "application"
+
+
+def _listed(message: str) -> list[str]:
+    """The failures that a message lists; of one that lists none, itself.
+
+    >>> _listed("Several failures occurred:\\n\\n1) no supplier\\n\\n2) no total")
+    ['no supplier', 'no total']
+    """
+    head = _SEVERAL.match(message)
+    return _NUMBERED.split(message[head.end() :]) if head else [message]
 
 
 def _normal_tag(tag: str) -> str:
