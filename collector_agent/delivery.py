@@ -26,6 +26,11 @@ _LAST_PAUSE_SEC: Final = 2.0
 _log = logging.getLogger("rpa_agent")
 
 
+def waitable_sec(seconds: float) -> float:
+    """So long, as far as the system can wait: 49 days on Windows, 292 years elsewhere."""
+    return max(0.0, min(seconds, threading.TIMEOUT_MAX))  # 0 for NaN
+
+
 class _Request:
     """Somebody waits until everything recorded so far is delivered."""
 
@@ -116,7 +121,7 @@ class Delivery:
                 return True
         delivered = self._ask(timeout_sec, insist=True, last=self._owes_farewell)
         if thread is not None and thread is not threading.current_thread():
-            thread.join(max(0.0, deadline_s - time.monotonic()))
+            thread.join(waitable_sec(deadline_s - time.monotonic()))
         if not delivered and (left := len(self.buffer)):
             _log.warning(
                 "stopped with %d rows that were not delivered within %g s (%s): they stay in memory and "
@@ -144,7 +149,7 @@ class Delivery:
             has_thread = self._run_thread()
         if not has_thread:  # the interpreter is shutting down and starts no threads any more
             self._serve(self._bell.get())
-        request.answered.wait(timeout_sec)
+        request.answered.wait(waitable_sec(timeout_sec))
         return request.delivered
 
     def _run_thread(self) -> bool:
@@ -180,7 +185,7 @@ class Delivery:
 
     def _next_request(self) -> _Request | None:
         try:
-            request = self._bell.get(timeout=max(0.0, self._due_s - time.monotonic()))
+            request = self._bell.get(timeout=waitable_sec(self._due_s - time.monotonic()))
         except Empty:
             request = None
         if request is None:

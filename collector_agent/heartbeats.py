@@ -3,6 +3,7 @@
 They never wait in the buffer: with the store away there would be nothing but old heartbeats in it.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from analytics_lib.errors import RecordError
 from analytics_lib.records import NAME_BYTES, AgentHeartbeat, ExecutionHeartbeat, Record
 from collector_agent.active_executions import ActiveExecutions, KnownExecution
 from collector_agent.buffer import Buffer
-from collector_agent.record_builder import Item, RecordBuilder, moment_of
+from collector_agent.record_builder import Item, RecordBuilder, moment_of, plain
 from collector_agent.redaction import clean_name
 
 _DIMENSIONS: Final = ("workflow_version", "environment", "robot_id", "host", "queue")
@@ -79,10 +80,11 @@ class Heartbeats:
         for known in seen.alive:
             try:
                 signs.append(self._of_execution(known, seen.now))
-            except RecordError:
-                known.has_heartbeat = False  # its start is refused for the same reason, and said so
+            except Exception:  # noqa: BLE001  # its start is refused for the same reason, and said so
+                known.has_heartbeat = False
         if seen.complete_to is not None:
-            signs.append(self._of_agent(seen, seen.complete_to, problem))
+            with contextlib.suppress(RecordError):  # a clock before 1980: the rows say so
+                signs.append(self._of_agent(seen, seen.complete_to, problem))
         return signs
 
     def were_delivered(self) -> None:
@@ -96,9 +98,12 @@ class Heartbeats:
         return last_s is None or now_s - last_s >= self._interval_s
 
     def _of_execution(self, known: KnownExecution, now: datetime) -> ExecutionHeartbeat:
-        dimensions = {name: known.inherited[name] for name in _DIMENSIONS}
+        dimensions = {name: plain(known.inherited[name]) for name in _DIMENSIONS}
         return ExecutionHeartbeat(
-            execution_id=known.execution_id, workflow_id=known.workflow_id, sent_at=now, **dimensions
+            execution_id=plain(known.execution_id),
+            workflow_id=plain(known.workflow_id),
+            sent_at=now,
+            **dimensions,
         )
 
     def _of_agent(self, seen: _Seen, complete_to: datetime, problem: str) -> AgentHeartbeat:

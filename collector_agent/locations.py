@@ -33,13 +33,21 @@ def state_folder() -> Path:
     variable to one folder for all of them.
     """
     if os.environ.get(STATE_VARIABLE):
-        return Path(os.environ[STATE_VARIABLE]).expanduser().absolute()
+        return expanded(Path(os.environ[STATE_VARIABLE])).absolute()
     home = _home()
     if sys.platform == "win32":
         return _folder_of("LOCALAPPDATA", home / "AppData" / "Local") / _FOLDER_NAME
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / _FOLDER_NAME / "state"
     return _folder_of("XDG_STATE_HOME", home / ".local" / "state") / _FOLDER_NAME
+
+
+def expanded(path: Path) -> Path:
+    """With the home folder for its ~; as it is written where nobody has such a home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _home() -> Path:

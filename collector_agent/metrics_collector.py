@@ -223,7 +223,7 @@ class MetricsCollector:
             "duration_ms": duration_ms,
             "attempt": attempt,
             "transaction_id": transaction_id,
-            "attributes": dict(attributes) if isinstance(attributes, dict) else attributes,
+            "attributes": attributes,
             **further,
         }
         self._record("execution", execution_id, fields)
@@ -280,12 +280,15 @@ class MetricsCollector:
         """Reserves the number of a step that begins now, for `record_step(step_seq=…)` at its end."""
         if not isinstance(execution_id, str):
             return 1  # refused too, when it is recorded
-        with self._buffer.lock:
-            known = self._executions.find(execution_id, workflow_id, lambda: self._inherited({}))
-            if isinstance(known, str):
-                return 1  # whatever is recorded for it will be refused, with the reason
-            known.next_step_seq += 1
-            return known.next_step_seq - 1
+        try:
+            with self._buffer.lock:
+                known = self._executions.find(execution_id, workflow_id, lambda: self._inherited({}))
+                if isinstance(known, str):
+                    return 1  # whatever is recorded for it will be refused, with the reason
+                known.next_step_seq += 1
+                return known.next_step_seq - 1
+        except Exception:  # noqa: BLE001  # as in _record, which will say so
+            return 1
 
     def execution(
         self,
@@ -314,6 +317,8 @@ class MetricsCollector:
             if message := fields.get("message"):
                 # Its text as it is now, and no more of it than will be looked at.
                 fields["message"] = text_of(message)[: 2 * KEPT_CHARACTERS]
+            if isinstance(attributes := fields.get("attributes"), dict):
+                fields["attributes"] = dict(attributes)  # the robot may go on filling its own
             with self._buffer.lock:
                 wall_ns, mono_ns = time.time_ns(), time.monotonic_ns()
                 self._buffer.append(self._item(kind, execution_id, fields, wall_ns, mono_ns))

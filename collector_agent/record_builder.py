@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from analytics_lib.errors import RecordError
 from analytics_lib.records import (
+    NAME_BYTES,
     ExecutionMetrics,
     ExecutionStart,
     QuarantinedRecord,
     Record,
     StepMetrics,
+    shorten,
 )
 from collector_agent.active_executions import KnownExecution
 from collector_agent.redaction import clean_message, clean_name, text_of
@@ -26,6 +28,7 @@ from collector_agent.redaction import clean_message, clean_name, text_of
 Item = tuple[str, KnownExecution | str, dict[str, Any], int, int]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST: Final = datetime(1980, 1, 1, tzinfo=UTC)  # that a record takes
 _TYPES: Final[dict[str, type[ExecutionStart | ExecutionMetrics | StepMetrics]]] = {
     "execution_start": ExecutionStart,
     "execution": ExecutionMetrics,
@@ -35,6 +38,7 @@ _FIELDS: Final = {kind: frozenset(f.name for f in fields_of(_TYPES[kind])) for k
 _REQUIRED: Final = ("step_id", "status", "duration_ms")  # here None is what is wrong, not a default
 _SECRET_NAME: Final = re.compile(r"(?i)pass|pwd|kennwort|secret|token|key\b|credential|cookie|session")
 _LEAF_CHARACTERS: Final = 4_000
+_REASON_BYTES: Final = 4 * NAME_BYTES  # what the record takes
 _PAYLOAD_CHARACTERS: Final = 10_000  # at most 6 bytes each: inside the record's 64 KB
 _log = logging.getLogger("rpa_agent")
 
@@ -71,7 +75,7 @@ def _build(item: Item, host: str) -> Record:
             "recorder_id": known.recorder_id,
         }
         values |= {name: value for name, value in given.items() if value is not None or name in _REQUIRED}
-        values = {name: _plain(value) for name, value in values.items()}
+        values = {name: plain(value) for name, value in values.items()}
         if unknown := sorted(values.keys() - _FIELDS[kind]):
             raise RecordError(
                 f"{_TYPES[kind].__name__} has no field {unknown[0][:100]!r}; "
@@ -88,10 +92,10 @@ def _build(item: Item, host: str) -> Record:
     return quarantine(kind, reason, given, known, wall_ns, host)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Text as nothing but text: a subclass's own methods would run, and may fail, in the store."""
     if type(value) is dict:
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {plain(key): plain(item) for key, item in value.items()}
     return str.__str__(value) if isinstance(value, str) else value
 
 
@@ -177,8 +181,9 @@ def _elapsed_ms(started: Any, ended: Any) -> float:
 def quarantine(
     kind: str, reason: str, given: Mapping[str, Any], known: KnownExecution | str, wall_ns: int, host: str
 ) -> QuarantinedRecord:
-    """The row kept aside, without secrets, and one line in the log."""
-    reason = clean_message(reason)[:1_500]
+    """The row kept aside, without secrets, and one line in the log. Never raises: that row, and with it
+    every later one, would stay undelivered for ever."""
+    reason = shorten(clean_message(reason), _REASON_BYTES)
     told = dict(given)
     if isinstance(known, KnownExecution):
         told = {"execution_id": known.execution_id, "workflow_id": known.workflow_id} | told
@@ -187,7 +192,7 @@ def quarantine(
         record_kind=kind,
         reason=reason or "no reason given",
         payload=payload_of(told),
-        received_at=moment_of(wall_ns),
+        received_at=max(moment_of(wall_ns), _EARLIEST),  # a machine that has lost its clock
         host=clean_name(host, 200),
     )
 

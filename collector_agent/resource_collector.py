@@ -225,7 +225,7 @@ class ResourceCollector:
             # A probe that hangs keeps the lock: then nothing is sure from the last sample on.
             until = datetime.now(UTC) if has_lock else self._last_at
             oldest = self._buffer.take(1)  # shows the oldest, and leaves it in the buffer
-            return min(until, getattr(oldest[0], "sampled_at", until)) if oldest else until
+            return min([until, *(_moment_of(record) for record in oldest)])
         finally:
             if has_lock:
                 self._sampling.release()
@@ -294,6 +294,10 @@ class ResourceCollector:
 
 def _as_it_is(record: Any) -> Record:
     return record  # type: ignore[no-any-return]  # the buffer is our own, and holds records
+
+
+def _moment_of(record: ResourceMetrics | QuarantinedRecord) -> datetime:
+    return record.received_at if isinstance(record, QuarantinedRecord) else record.sampled_at
 
 
 def _note_failure(error: Exception) -> None:

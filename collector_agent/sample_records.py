@@ -9,7 +9,7 @@ from typing import Any
 from analytics_lib.errors import RecordError
 from analytics_lib.records import QuarantinedRecord, Record, ResourceMetrics
 from collector_agent.probes import Values
-from collector_agent.record_builder import quarantine
+from collector_agent.record_builder import plain, quarantine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +37,12 @@ class SampleRecords:
         """The context if samples can carry it, else the quarantined record that says why not."""
         if context is None:
             return None
-        given = {"workflow_id": context.workflow_id, "execution_id": context.execution_id}
+        given = {"workflow_id": plain(context.workflow_id), "execution_id": plain(context.execution_id)}
         try:
             self._make("context", datetime.now(UTC), given)
         except RecordError as error:
             return self._set_aside(f"{error} (resources are sampled without context)", given)
-        return context
+        return Context(**given)
 
     def of(self, values: Mapping[str, Values], context: Context | None, at: datetime) -> list[Record]:
         """A record for each target that has any value."""

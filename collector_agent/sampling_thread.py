@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from collector_agent.delivery import waitable_sec
+
 Turn = Callable[[float, bool], float]  # (when a sample is due, whether it is the last) -> when the next is
 
 
@@ -23,7 +25,7 @@ class SamplingThread(threading.Thread):
         due_s = self._turn(0.0, False)
         while not self._finishing:
             with contextlib.suppress(Empty):  # nobody rang: a sample is due
-                self.bell.get(timeout=max(0.0, due_s - time.monotonic()))
+                self.bell.get(timeout=waitable_sec(due_s - time.monotonic()))
             if not self._finishing:
                 due_s = self._turn(due_s, False)
         self._turn(0.0, True)
@@ -33,5 +35,5 @@ class SamplingThread(threading.Thread):
         self._finishing = True
         self.bell.put(None)
         if self is not threading.current_thread():
-            self.join(timeout_sec)
+            self.join(waitable_sec(timeout_sec))
         return not self.is_alive()

@@ -15,7 +15,13 @@ from typing import Any, Final
 
 from analytics_lib.errors import SettingsError
 from analytics_lib.records import ID_BYTES
-from collector_agent.locations import CONFIG_VARIABLE, STATE_VARIABLE, default_settings_file, state_folder
+from collector_agent.locations import (
+    CONFIG_VARIABLE,
+    STATE_VARIABLE,
+    default_settings_file,
+    expanded,
+    state_folder,
+)
 from collector_agent.problems import clear_problem, report_problem
 
 __all__ = ["SETTINGS", "AgentSettings", "Setting", "default_settings_file", "load_settings", "state_folder"]
@@ -81,13 +87,13 @@ def _text(value: object) -> str:
         raise ValueError("write text in quotes")
     if not value.isprintable() or len(value.encode(errors="replace")) > ID_BYTES:
         raise ValueError(f"use printable text of at most {ID_BYTES} bytes")
-    return value
+    return value.strip()  # `set NAME=value & …` leaves a blank behind on Windows
 
 
 def _location(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable():
         raise ValueError("write a folder or a database URL in quotes")
-    return value
+    return value.strip()
 
 
 def _whole_number(at_least: int) -> Callable[[object], int]:
@@ -231,7 +237,7 @@ def settings_file(path: Path | None = None) -> Path | None:
     if named is None:
         default = default_settings_file()
         return default if default.is_file() else None
-    found = named.expanduser().absolute()
+    found = expanded(named).absolute()
     if not found.is_file():
         origin = "" if path else f" (named by {CONFIG_VARIABLE})"
         raise SettingsError(f"the settings file {found}{origin} does not exist: make it, or name another")
@@ -296,7 +302,7 @@ def _checked(setting: Setting, value: object, where: str) -> Any:
 def _absolute(store: str, base: Callable[[], Path]) -> str:
     if "://" in store:
         return store
-    folder = Path(store).expanduser()
+    folder = expanded(Path(store))
     return str(folder if folder.is_absolute() else base() / folder)
 
 

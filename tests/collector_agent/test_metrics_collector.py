@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import weakref
-from collections import Counter
+from collections import Counter, UserDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -27,11 +27,12 @@ from analytics_lib.records import (
     Record,
     StepMetrics,
 )
-from collector_agent import MetricsCollector
+from collector_agent import MetricsCollector, heartbeats
 from collector_agent import active_executions as memory
 from collector_agent.buffer import Buffer
 from collector_agent.delivery import Delivery
 from collector_agent.record_builder import Item, RecordBuilder
+from tests.make import table_rows
 
 R = TypeVar("R", bound=Record)
 NOON = datetime(2025, 11, 24, 12, tzinfo=UTC)
@@ -406,6 +407,81 @@ def test_text_with_methods_of_its_own_is_stored_as_plain_text(tmp_path: Any) -> 
     store.close()
 
 
+def test_ids_with_methods_of_their_own_do_not_stop_the_delivery(tmp_path: Any) -> None:
+    """The sign of life of such a run is made from them too."""
+    with TimeSeriesStore(tmp_path) as store:
+        collector = MetricsCollector(store.write_metrics)
+        collector.record_execution_start("e1", _Evil("w1"), queue=_Evil("q1"))
+        collector.record_execution_start("e2", _Evil("w\n2"))
+        collector.record_execution_start("e3", "w3")
+        assert collector.flush(30)
+        assert {row[0] for row in table_rows(store.engine, "execution_start")} == {"e1", "e3"}
+        assert len(table_rows(store.engine, "execution_heartbeat")) == 2
+
+
+class _Unwilling(dict[str, str]):
+    """A mapping that fails, with more to say about it than a reason holds."""
+
+    def keys(self) -> Any:
+        raise ValueError("schlecht: " + "ä" * 5_000)
+
+    __iter__ = items = keys
+
+
+class _OnlyMapping(UserDict[str, str]):
+    def __iter__(self) -> Any:
+        raise ValueError("schlecht: " + "ä" * 5_000)
+
+    items = __iter__
+
+
+@pytest.mark.parametrize("attributes", [_Unwilling(a="b"), _OnlyMapping(a="b")])
+def test_a_mapping_that_fails_neither_reaches_the_robot_nor_stops_the_delivery(
+    collector: MetricsCollector, sink: Sink, attributes: Any
+) -> None:
+    collector.record_execution_start("e1", "w1")
+    collector.record_execution_complete("e1", status="completed", attributes=attributes)
+    collector.record_execution_start("e2", "w1")
+    assert collector.flush(30)
+    [refused] = sink.of(QuarantinedRecord)
+    assert "ValueError while" in refused.reason
+    assert len(sink.of(ExecutionStart)) == 2
+
+
+def test_numbering_a_step_never_raises(collector: MetricsCollector) -> None:
+    collector.record_execution_start("e1", "w1")
+    for execution_id, workflow_id in (("e1", _Evil("w1")), (_Evil("e1"), "w1"), ([], "w1"), ("e9", None)):
+        assert collector.next_step_seq(execution_id, workflow_id) == 1  # type: ignore[arg-type]  # bad on purpose
+    assert collector.next_step_seq("e1", "w1") == 1
+
+
+def test_a_machine_that_has_lost_its_clock_delivers_once_it_has_it_again(
+    collector: MetricsCollector, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time_ns", lambda: 5 * 10**9)  # 1970
+        collector.record_execution_start("e1", "w1")
+    collector.record_execution_start("e2", "w1")
+    assert collector.flush(30)
+    [refused] = sink.of(QuarantinedRecord)
+    assert "check the clock" in refused.reason
+    assert [start.execution_id for start in sink.of(ExecutionStart)] == ["e2"]
+
+
+def test_no_sign_of_life_is_made_without_a_clock(
+    collector: MetricsCollector, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lost(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(1970, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(heartbeats, "datetime", Lost)
+    collector.record_execution_start("e1", "w1")
+    assert collector.flush(30)
+    assert (len(sink.of(ExecutionStart)), sink.of(AgentHeartbeat)) == (1, [])
+
+
 def test_interrupts_of_the_robot_pass(collector: MetricsCollector) -> None:
     class Interrupting:
         def __str__(self) -> str:
@@ -559,6 +635,17 @@ def test_retries_get_rarer_up_to_a_minute() -> None:
         delivery._failures = failures
         pauses.append(delivery._pause_s())
     assert pauses == [5, 5, 10, 20, 40, 60, 60, 60]
+
+
+def test_intervals_and_patience_longer_than_the_system_can_wait_are_waited_for(sink: Sink) -> None:
+    collector = MetricsCollector(sink, flush_interval_sec=1e300, heartbeat_interval_sec=1e300)
+    collector.start()
+    collector.record_execution_start("e1", "w1")
+    assert collector.flush(math.inf)
+    assert not collector.flush(math.nan)
+    collector.record_execution_start("e2", "w1")
+    collector.stop(math.inf)
+    assert len(sink.of(ExecutionStart)) == 2
 
 
 def test_a_store_that_is_away_is_not_asked_for_every_row(sink: Sink) -> None:

@@ -1,0 +1,198 @@
+"""`rpa-agent`: the daemon beside the robots, what works and what does not, results from before."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from analytics_lib import __version__
+from analytics_lib.errors import RpaAnalyticsError, SettingsError
+from collector_agent.locations import CONFIG_VARIABLE
+from collector_agent.settings import (
+    VARIABLE_PREFIX,
+    AgentSettings,
+    has_password,
+    load_settings,
+    settings_file,
+)
+
+# Each command imports what it needs when it runs: `--help` and mistakes are answered at once.
+
+STORE_VARIABLE: Final = f"{VARIABLE_PREFIX}STORE"
+NEEDS_ATTENTION: Final = 1
+_MARK: Final = {"ok": "ok", "absent": "-", "attention": "!!"}
+_AGENT_LOG: Final = "rpa_agent"
+_STORE_LOG: Final = "rpa_analytics"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; the README's table of commands is made from it."""
+    parser = argparse.ArgumentParser(
+        prog="rpa-agent",
+        description="The agent of RPA Analytics & Insights, beside the robots.",
+        epilog=f"Settings come from the environment ({STORE_VARIABLE} …) and one TOML file: --config, else "
+        f"{CONFIG_VARIABLE}, else the default place, which `rpa-agent check` prints.",
+    )
+    parser.add_argument("--version", action="version", version=f"rpa-agent {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = _command(commands, "run", "sample this machine for all robots on it, until SIGTERM or Ctrl-C", _run)
+    _add_config(run)
+
+    check = _command(
+        commands,
+        "check",
+        "say what works and what does not; exit code 1 where something needs attention",
+        _check,
+    )
+    _add_config(check)
+    check.add_argument("--json", action="store_true", help="for machines")
+
+    import_ = commands.add_parser("import", help="bring in runs from before")
+    sources = import_.add_subparsers(title="sources", required=True, metavar="SOURCE")
+    output = _command(
+        sources,
+        "robot-output",
+        "take executions and steps from results of Robot Framework 3.2 to 7; repeating it changes nothing",
+        _import_robot_output,
+    )
+    output.add_argument("files", nargs="+", type=Path, metavar="FILE", help="output.xml or output.json")
+    output.add_argument(
+        "--store", metavar="LOCATION", help="a folder or a database URL (default: the agent's)"
+    )
+    output.add_argument("--environment", metavar="NAME", help="production, test … (default: the agent's)")
+    output.add_argument(
+        "--timezone",
+        dest="time_zone",
+        default="",
+        metavar="ZONE",
+        help="IANA time zone of the machine that wrote the files (default: this machine's)",
+    )
+    output.add_argument(
+        "--step-depth", metavar="N", help="levels of nested keywords that become steps (default: the agent's)"
+    )
+    _add_config(output)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; gives the exit code. Our errors are one message, without a traceback."""
+    arguments = build_parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        code = command(arguments)
+        sys.stdout.flush()  # here, where somebody notices that the reader went away
+        return code
+    except RpaAnalyticsError as error:
+        print(f"rpa-agent: {error}", file=sys.stderr)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("analytics_lib", "collector_agent"):
+            raise
+        print(f"rpa-agent: this command needs {error.name}: pip install rpa-analytics", file=sys.stderr)
+        return SettingsError.exit_code
+    except BrokenPipeError:
+        # The reader went away (`| head`): that is no error, and there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("rpa-agent: stopped; what was finished is kept, run it again for the rest", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name in (_AGENT_LOG, _STORE_LOG):
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.INFO)
+    settings = load_settings(arguments.config)
+
+    from analytics_lib.store.engine import store_url
+    from collector_agent.agent import run_daemon
+
+    store_url(settings.store)  # one that can never work is said now, and not with every row
+    return run_daemon(settings, lambda line: print(line, flush=True))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    logging.getLogger(_AGENT_LOG).addHandler(logging.NullHandler())  # the findings say it
+    file = settings_file(arguments.config)
+    settings = load_settings(arguments.config)
+
+    from collector_agent.check import findings
+
+    found = list(findings(settings, file, arguments.config))
+    attention = sum(finding.state == "attention" for finding in found)
+    python = f"{sys.executable} ({sys.version.split()[0]})"
+    if arguments.json:
+        head = {"version": __version__, "python": python, "needs_attention": attention}
+        print(json.dumps({**head, "findings": [asdict(finding) for finding in found]}, indent=2))
+        return NEEDS_ATTENTION if attention else 0
+    print(f"rpa-agent {__version__} of {python}")
+    for finding in found:
+        first, *further = finding.text.splitlines()
+        print(f"{_MARK[finding.state]:<3}{finding.subject:<16} {first}")
+        for line in further:
+            print(f"{'':<20}{line}")
+    print(f"!! {attention} of {len(found)} need attention" if attention else "everything works")
+    return NEEDS_ATTENTION if attention else 0
+
+
+def _import_robot_output(arguments: argparse.Namespace) -> int:
+    logging.getLogger(_STORE_LOG).addHandler(logging.NullHandler())  # the import says what became of its rows
+    settings = _import_settings(arguments)
+
+    from collector_agent.importers.robot_output import run_import
+
+    return run_import(
+        arguments.files,
+        settings.store,
+        environment=settings.environment,
+        time_zone=arguments.time_zone,
+        business_tags=settings.business_tags,
+        business_exceptions=settings.business_exceptions,
+        business_patterns=settings.business_patterns,
+        step_depth=settings.step_depth,
+    )
+
+
+def _import_settings(arguments: argparse.Namespace) -> AgentSettings:
+    """The agent's settings, and before them what the command line says."""
+    if arguments.store and has_password(arguments.store):
+        raise SettingsError(
+            "a password does not belong on the command line: put the URL into "
+            f"{STORE_VARIABLE} or into the settings file, or leave the password to ~/.pgpass"
+        )
+    given = {
+        "store": arguments.store,
+        "environment": arguments.environment,
+        "step_depth": arguments.step_depth,
+    }
+    return load_settings(arguments.config, **{name: value for name, value in given.items() if value})
+
+
+def _command(
+    group: Any, name: str, what: str, function: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = group.add_parser(name, help=what, description=what)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the settings file (default: {CONFIG_VARIABLE}, else its place)",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+import logging
+import re
+import sys
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from analytics_lib.errors import SettingsError
+from collector_agent.problems import read_problems
+from collector_agent.settings import (
+    SETTINGS,
+    AgentSettings,
+    has_password,
+    load_settings,
+    settings_file,
+    unknown_variables,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_file_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def written(folder: Path, text: str | bytes, name: str = "agent.toml") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_arguments_come_before_variables_before_the_file_before_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, 'store = "s"\nenvironment = "file"\nrobot_id = "file"\nqueue = "file"\n')
+    monkeypatch.setenv("RPA_AGENT_ENVIRONMENT", "variable")
+    monkeypatch.setenv("RPA_AGENT_ROBOT_ID", "variable")
+    settings = load_settings(file, environment="argument")
+    assert (settings.environment, settings.robot_id, settings.queue) == ("argument", "variable", "file")
+    assert settings.flush_interval_sec == 5.0
+
+
+def test_an_empty_variable_or_argument_counts_as_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, 'store = "s"\nenvironment = "file"\n')
+    monkeypatch.setenv("RPA_AGENT_ENVIRONMENT", "")
+    assert load_settings(file, environment="").environment == "file"
+
+
+def test_every_setting_can_be_set_by_its_variable_and_has_the_default_that_is_documented(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert {setting.name for setting in SETTINGS} == {f.name for f in fields(AgentSettings)}
+    plain = AgentSettings(store="/s")
+    for setting in SETTINGS:
+        assert setting.description
+        if setting.name in ("store", "host"):
+            continue
+        if setting.default:
+            assert setting.check(tomllib.loads(f"x = {setting.default}")["x"]) == getattr(plain, setting.name)
+        else:
+            assert getattr(plain, setting.name) == ""
+        if not setting.variable:
+            continue
+        value = {"text": "x", "whole number": "7", "number": "7.5", "true or false": "off"}.get(
+            setting.type, "a, b"
+        )
+        monkeypatch.setenv(setting.variable, value)
+        found = getattr(load_settings(store="/s"), setting.name)
+        assert found in ("x", 7, 7.5, False, ("a", "b"))
+        assert found != getattr(plain, setting.name)
+
+
+@pytest.mark.parametrize("value", ["r7 ", " r7", "r7"])
+def test_blanks_around_a_value_do_not_count(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`set RPA_AGENT_ROBOT_ID=r7 & robot …` leaves one behind, and would keep the run from being recorded."""
+    monkeypatch.setenv("RPA_AGENT_ROBOT_ID", value)
+    settings = load_settings(store=" /s ")
+    assert (settings.robot_id, settings.store) == ("r7", "/s")
+
+
+def test_a_store_in_the_file_is_relative_to_the_file_and_elsewhere_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = written(tmp_path / "etc", 'store = "data"\n')
+    assert load_settings(file).store == str(tmp_path / "etc" / "data")
+    assert load_settings(file, store="data").store == str(tmp_path / "data")
+    assert load_settings(store="postgresql://db/rpa").store == "postgresql://db/rpa"
+
+
+@pytest.mark.parametrize("name", ["~/data", "~nobody-has-this-name/data"])
+def test_a_home_folder_may_be_there_or_not(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    place = tmp_path / "home" / "data" if name.startswith("~/") else tmp_path / name
+    assert load_settings(store=name).store == str(place)
+    with pytest.raises(SettingsError, match=re.escape(f"{place} does not exist")):
+        load_settings(Path(name))
+
+
+def test_the_default_file_need_not_be_there_and_a_named_one_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings_file() is None
+    file = written(tmp_path / "config" / "rpa-agent", 'store = "s"\n')
+    assert settings_file() == file
+    monkeypatch.setenv("RPA_AGENT_CONFIG", str(tmp_path / "nowhere.toml"))
+    with pytest.raises(SettingsError, match=r"nowhere.toml \(named by RPA_AGENT_CONFIG\) does not exist"):
+        load_settings()
+    assert load_settings(file).store.endswith("s")
+
+
+def test_a_file_of_a_windows_editor_is_read(tmp_path: Path) -> None:
+    file = written(tmp_path, b"\xef\xbb\xbfstore = 'C:\\rpa'\r\nrobot_id = \"r\xc3\xa4\"\r\n")
+    assert load_settings(file).robot_id == "rä"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("store = ", "is no valid TOML"),
+        ('store = "C:\\rpa\\data"', "write Windows paths in single quotes"),
+        (b"store = '\xff\xfe'", "is not UTF-8: save it as UTF-8"),
+        ('stoer = "s"', "unknown setting 'stoer'; did you mean store?"),
+        ('[agent]\nstore = "s"', "unknown setting 'agent'; known are store, environment"),
+        ("store = 5", "store: write a folder or a database URL in quotes"),
+        ("environment = 5", "environment is '5': write text in quotes"),
+        ('environment = "a\\nb"', "use printable text of at most 200 bytes"),
+        (f'queue = "{"ä" * 101}"', "use printable text of at most 200 bytes"),
+        ("buffer_size = 0", "give a whole number from 1 on"),
+        ("buffer_size = 1.5", "give a whole number from 1 on"),
+        ("buffer_size = true", "give a whole number from 1 on"),
+        ('step_depth = "deep"', "give a whole number from 0 on"),
+        ("flush_interval_sec = 0", "above 0 and up to a day"),
+        ("flush_interval_sec = nan", "above 0 and up to a day"),
+        ("flush_interval_sec = 86401", "above 0 and up to a day"),
+        ('sample_interval_sec = "soon"', "give a number of seconds"),
+        ('sample_resources = "maybe"', "give true or false"),
+        ("business_tags = [1]", "give a list of texts"),
+        ('business_patterns = ["(unclosed"]', "is no regular expression"),
+        ("", "no store is named"),
+        ('store = ""', "no store is named"),
+    ],
+)
+def test_a_bad_file_is_one_clear_error_that_names_it(tmp_path: Path, text: str | bytes, reason: str) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(file)
+    assert reason in str(raised.value)
+    assert str(file) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RPA_AGENT_SAMPLE_RESOURCES", "perhaps")
+    with pytest.raises(SettingsError, match=r"the variable RPA_AGENT_SAMPLE_RESOURCES.*give true or false"):
+        load_settings(store="s")
+
+
+def test_neither_an_error_nor_the_settings_show_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RPA_AGENT_STORE", "postgresql://rpa:geheim\x07@db/rpa")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert "geheim" not in str(raised.value)
+    monkeypatch.delenv("RPA_AGENT_STORE")
+    assert "geheim" not in repr(load_settings(store="postgresql://rpa:geheim@db/rpa"))
+
+
+@pytest.mark.parametrize(
+    ("location", "has_one"),
+    [
+        ("postgresql://rpa:geheim@db/rpa", True),
+        ("postgresql://rpa:ge@heim@db/rpa", True),
+        ("postgresql://db/rpa?user=a&password=geheim", True),
+        ("postgresql://rpa@db:5432/rpa", False),
+        ("postgresql://db:5432/rpa", False),
+        ("/var/lib/rpa", False),
+        (r"C:\data:x@y", False),
+    ],
+)
+def test_a_password_in_a_location_is_seen(location: str, has_one: bool) -> None:
+    assert has_password(location) is has_one
+
+
+def test_variables_that_mean_nothing_are_said_and_do_not_stop_anything(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RPA_AGENT_STATE", "/state")
+    assert unknown_variables() == []
+    monkeypatch.setenv("RPA_AGENT_QEUE", "q")
+    with caplog.at_level(logging.WARNING, "rpa_agent"):
+        load_settings(store="s")
+    assert caplog.messages == [
+        "the environment variable RPA_AGENT_QEUE means nothing; did you mean RPA_AGENT_QUEUE?"
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such mode there")
+def test_a_password_that_others_may_read_is_reported_until_they_may_not(tmp_path: Path) -> None:
+    file = written(tmp_path, 'store = "postgresql://rpa:geheim@db/rpa"\n')
+    file.chmod(0o640)
+    load_settings(file)
+    assert [problem.component for problem in read_problems()] == ["settings-file"]
+    file.chmod(0o600)
+    load_settings(file)
+    assert read_problems() == []
+    without = written(tmp_path, 'store = "postgresql://rpa@db/rpa"\n')
+    without.chmod(0o644)
+    load_settings(without)
+    assert read_problems() == []
