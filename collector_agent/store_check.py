@@ -1,11 +1,10 @@
 """Whether the agent's store takes rows. What is written to see that is rolled back: nothing stays."""
 
 import os
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Engine, text
@@ -29,8 +28,6 @@ from analytics_lib.store.versions import check_writable, schema_version
 from analytics_lib.store.writing import ROLLUP_STAGE, insert_keys, insert_marks, insert_rows
 from collector_agent.redaction import clean_message
 
-_PASSWORD_OPTION: Final = re.compile(r"([?&]\w*(?:password|passwd|pwd)=)[^&\s]*")
-
 
 @dataclass(frozen=True, slots=True)
 class StoreState:
@@ -45,7 +42,7 @@ class StoreState:
 def look_at_store(location: str) -> StoreState:
     """How it stands with the store. Raises StoreError where it does not take rows, and says why."""
     url = store_url(location)
-    shown = _PASSWORD_OPTION.sub(r"\1***", describe(location))
+    shown = describe(location)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
         return _not_there_yet(Path(str(url.database)), shown)
     engine = open_engine(location)

@@ -1,5 +1,6 @@
 """Opening the database: a folder (SQLite inside) or a URL, with the settings that make it safe."""
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from analytics_lib.schema import POSTGRES_SCHEMA
 
 SQLITE_FILE: Final = "rpa.sqlite"
 BUSY_TIMEOUT_MS: Final = 60_000
+_PASSWORD_OPTION: Final = re.compile(r"(?i)password|passwd|pwd")
 
 
 def store_url(location: str | Path) -> URL:
@@ -101,5 +103,16 @@ def connect_to_read(engine: Engine) -> Connection:
 
 def describe(location: str | Path) -> str:
     """The location for people: never with a password."""
-    url = store_url(location)
-    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+    return shown_url(store_url(location))
+
+
+def shown_url(url: URL) -> str:
+    """A database URL for people: a SQLite file's path, else the URL without any password.
+
+    >>> shown_url(make_url("postgresql://me:secret@host/db?sslpassword=secret&sslmode=require"))
+    'postgresql://me:***@host/db?sslmode=require&sslpassword=***'
+    """
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    hidden = {name: "***" for name in url.query if _PASSWORD_OPTION.search(name)}
+    return url.update_query_dict(hidden).render_as_string().replace("%2A%2A%2A", "***")

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analytics_lib.errors import StoreError
 from analytics_lib.records import RECORD_TYPES, Record
+from analytics_lib.store.engine import shown_url
 from analytics_lib.store.rows import LAYOUTS, Row, quarantined
 from analytics_lib.store.writing import (
     ROLLUP_STAGE,
@@ -46,7 +47,7 @@ def write_batch(engine: Engine, records: Iterable[Record], now: datetime) -> Wri
             result = _write(engine, [record for record in good if id(record) not in bad], aside, now)
     except (SQLAlchemyError, driver.Error, *_VALUE_ERRORS) as error:
         raise StoreError(
-            f"the store {engine.url.render_as_string()} did not take a batch of "
+            f"the store {shown_url(engine.url)} did not take a batch of "
             f"{len(good) + len(aside)} rows ({_reason(error)}): nothing of it is stored; send it again"
         ) from error
     if result.conflicts or result.quarantined:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analytics_lib.errors import SchemaVersionError, StoreError
 from analytics_lib.schema import POSTGRES_SCHEMA, SCHEMA_VERSION, VERSION_TABLE, metadata
-from analytics_lib.store.engine import connect_to_read
+from analytics_lib.store.engine import connect_to_read, shown_url
 
 _CREATION_LOCK: Final = 0x7270615F  # "rpa_": one creator at a time on Postgres
 
@@ -43,7 +43,7 @@ def ensure_schema(engine: Engine) -> int:
             return _create(connection)
     except SQLAlchemyError as error:
         raise StoreError(
-            f"the store {engine.url.render_as_string()} cannot be opened "
+            f"the store {shown_url(engine.url)} cannot be opened "
             f"({_first_line(error)}): check that it exists and that you may write to it"
         ) from None
 
