@@ -1,22 +1,21 @@
 """Hourly rows added up: counts and sums add, extremes compare, sketches merge; nothing is averaged.
 
 A percentile is shown only where enough values stand behind it, because the 95th percentile of six
-runs is just their maximum. The thresholds of the whole report are here.
+runs is just their maximum. The thresholds that reports and findings share
+are here.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 
-from analytics_lib.errors import ReportError
-from analytics_lib.report.parts import Simulated
 from analytics_lib.rollup.sketch import Bins
-from analytics_lib.schema import metadata
 
+Simulated = Literal["", "part", "all"]
 P95_FROM_N: Final = 20
 P99_FROM_N: Final = 100
 SIMULATED: Final = "simulated"
@@ -81,22 +80,6 @@ _COUNTS: Final = (
     "n_rated",
     "n_simulated",
 )
-
-
-def checked(frame: pd.DataFrame, table: str, what: str) -> pd.DataFrame:
-    """The frame if it has the rollup table's columns (a wholly empty one gets them); else ReportError."""
-    names = [column.name for column in metadata.tables[table].columns]
-    if frame.empty:
-        return frame.reindex(columns=names)
-    missing = [name for name in names if name not in frame.columns]
-    if missing:
-        raise ReportError(
-            f"the report's {what} lack the columns {', '.join(missing)} of {table}: "
-            "load them as the rollup table has them"
-        )
-    # Sorted, since a sum of floats depends on the order: the same rows give the same report to the letter.
-    key = [column.name for column in metadata.tables[table].primary_key.columns]
-    return frame.sort_values(key, ignore_index=True)
 
 
 def total(frame: pd.DataFrame) -> RunTotals:
