@@ -17,6 +17,7 @@ from analytics_lib.schema import POSTGRES_SCHEMA, RAW_TABLES
 from analytics_lib.store.rows import Layout, Row
 
 ROLLUP_STAGE: Final = "hourly_rollup"
+ANOMALY_STAGE: Final = "anomaly_detection"
 Mark = tuple[str, str, int, int]  # stage, kind, hour_us, bucket
 
 

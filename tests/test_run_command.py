@@ -1,0 +1,121 @@
+"""`rpa-analytics run`: every stage, alone and one after the other, for those who only have cron."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from analytics_lib import TimeSeriesStore, cli, schema
+from tests.make import NOON, execution, step, table_rows
+
+DERIVED = ("rollup_execution_hourly", "baseline_run", "anomaly", "insight", "archive_manifest", "outbox")
+AS_OF = (NOON + timedelta(hours=1)).isoformat()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TimeSeriesStore:
+    """Ten weeks of a run every working day at ten; today it failed."""
+    store = TimeSeriesStore(tmp_path / "store")
+    days = [NOON - timedelta(days=day, hours=2) for day in range(70)]
+    for day in (day for day in days if day.weekday() < 5):
+        status = "failed" if day > NOON - timedelta(days=1) else "completed"
+        store.write_metrics([execution(str(day), day, status=status), step(str(day), 1, day)])
+    return store
+
+
+def run(store: TimeSeriesStore, *line: str) -> int:
+    return cli.main(["run", *line, "--store", str(store.location), "--as-of", AS_OF])
+
+
+def test_all_stages_run_in_order_and_say_what_they_did(
+    store: TimeSeriesStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(store, "all", "--output", str(tmp_path / "reports"), "--keep-raw-days", "60") == 0
+    said = capsys.readouterr()
+    done = {line["stage"]: line for line in map(json.loads, said.out.splitlines())}
+    assert list(done) == [
+        "hourly-aggregation",
+        "baseline-recomputation",
+        "anomaly-detection",
+        "insight-generation",
+        "report-rendering",
+        "archive-retention",
+    ]
+    assert "[6/6] archive-retention" in said.err
+    assert done["hourly-aggregation"]["rows_read"] == 2 * len(
+        table_rows(store.engine, "rollup_execution_hourly")
+    )
+    assert done["baseline-recomputation"]["ready"] > 0
+    assert done["anomaly-detection"]["judged"] > 0
+    assert Path(done["report-rendering"]["pdf"]).read_bytes().startswith(b"%PDF-")
+    assert done["archive-retention"]["rows_deleted"] > 0
+    assert (tmp_path / "store" / "archive").is_dir()
+
+
+def test_a_second_run_of_all_leaves_the_same_rows(store: TimeSeriesStore, tmp_path: Path) -> None:
+    line = ("all", "--output", str(tmp_path / "reports"))
+    run(store, *line)
+    before = {name: table_rows(store.engine, name) for name in DERIVED}
+    assert before["baseline_run"]
+    run(store, *line)
+    assert {name: table_rows(store.engine, name) for name in DERIVED} == before
+
+
+def test_a_dry_run_changes_nothing(
+    store: TimeSeriesStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everything = {name: table_rows(store.engine, name) for name in schema.metadata.tables}
+    stages = ("hourly-aggregation", "baseline-recomputation", "anomaly-detection", "archive-retention")
+    for stage in (*stages, "insight-generation"):
+        assert run(store, stage, "--dry-run") == 0
+        assert json.loads(capsys.readouterr().out)
+    assert {name: table_rows(store.engine, name) for name in schema.metadata.tables} == everything
+    assert not (tmp_path / "store" / "archive").exists()
+
+
+def test_what_a_dry_aggregation_would_do_is_counted(
+    store: TimeSeriesStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(store, "hourly-aggregation", "--dry-run")
+    assert json.loads(capsys.readouterr().out) == {"pending_hours": 50, "dry_run": True}
+
+
+def test_nothing_is_mailed_until_recipients_are_set(
+    store: TimeSeriesStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(store, "hourly-aggregation")
+    run(store, "baseline-recomputation")
+    capsys.readouterr()
+    assert run(store, "insight-generation", "--deliver", "--output", str(tmp_path)) == 0
+    assert json.loads(capsys.readouterr().out)["mails"]["sent"] == 0
+    assert table_rows(store.engine, "outbox") == []
+
+
+def test_an_empty_store_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with TimeSeriesStore(tmp_path / "empty") as store:
+        assert run(store, "all", "--output", str(tmp_path / "reports")) == 0
+    assert capsys.readouterr().out.count("\n") == 6
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("anomaly-detection --window-start 2026-01-01", "needs both"),
+        ("baseline-recomputation --as-of never", "'never' is no date"),
+        ("archive-retention --timezone Mars/Base", "unknown time zone"),
+    ],
+)
+def test_wrong_input_gets_one_message(
+    line: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", *line.split(), "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_keeping_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["run", "archive-retention", "--keep-raw-days", "0"])
+    assert "no number of days from 1" in capsys.readouterr().err
