@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from analytics_lib.report import formats
+from analytics_lib import formats
 from analytics_lib.report.parts import Note, Sentence
 from analytics_lib.report.periods import LocalTime, Scope
-from analytics_lib.report.totals import P95_FROM_N, P99_FROM_N, RunTotals
+from analytics_lib.totals import P95_FROM_N, P99_FROM_N, RunTotals
 from analytics_lib.windows import DAY_US, Window
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analytics_lib.report import formats
+from analytics_lib import formats
 from analytics_lib.report.charts import Spec, spec_of
 from analytics_lib.report.look import BLUE, INK, LIGHT_BLUE, SHADES, WIDE
 

@@ -7,7 +7,7 @@ right names whatever the time zone and the language of the machine are.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analytics_lib.report import formats
+from analytics_lib import formats
 from analytics_lib.report.look import (
     BAND,
     BLUE,
@@ -15,7 +15,9 @@ from analytics_lib.report.look import (
     GREY,
     GROUND,
     HALF,
+    MARKS,
     SERIES_COLOURS,
+    WIDE,
 )
 from analytics_lib.report.time_axis import TimeAxis, ms_of
 
@@ -24,16 +26,25 @@ Spec = dict[str, Any]
 
 
 def band_line(
-    axis: TimeAxis, values: Sequence[tuple[float | None, float | None]], *, unit: str, width: int
+    axis: TimeAxis,
+    values: Sequence[tuple[float | None, float | None]],
+    *,
+    unit: str,
+    width: int,
+    marks: Sequence[tuple[int, str]] = (),
 ) -> Spec:
-    """A line of medians and a band from it to the 95th percentile; None leaves a gap."""
+    """A line of medians and a band from it to the 95th percentile; None leaves a gap.
+
+    Marks: (which period, what is not normal in it, a key of `look.MARKS`); they stand above the band.
+    """
     rows = [
         place | {"value": value, "low": value if high is not None else None, "high": high, "alone": False}
         for place, (value, high) in zip(axis.places(), values, strict=True)
     ]
     _mark_alone(rows)
     y = _y("value", unit, zero=True)
-    return _along_time(axis, rows, [_band(), _line(), _dots()], y, width, 200)
+    layers = [_band(), _line(), _dots(), *_marks(rows, marks, width)]
+    return _along_time(axis, rows, layers, y, width, 200 + (24 if marks else 0))
 
 
 def rate_line(
@@ -225,6 +236,35 @@ def _dots() -> Spec:
         "mark": {"type": "point", "filled": True, "size": 30, "color": BLUE, "opacity": 1},
         "encoding": {"x": _x("t"), "y": {"field": "value", "type": "quantitative"}},
     }
+
+
+def _marks(rows: Sequence[Row], marks: Sequence[tuple[int, str]], width: int) -> list[Spec]:
+    """Symbols above the band, several of one period above each other; one layer for each height."""
+    by_height: list[list[Row]] = []
+    used: dict[int, int] = {}
+    for period, what in marks:
+        row, height = rows[period], used.get(period, 0)
+        used[period] = height + 1
+        by_height += [[]] if height == len(by_height) else []
+        top = next((row[name] for name in ("high", "value") if row[name] is not None), 0.0)
+        by_height[height].append({"t": row["t"], "top": top, "what": what})
+    kinds = [what for what in MARKS if any(what == kind for _, kind in marks)]
+    columns = len(kinds) if width >= WIDE else 2
+    legend = {"columns": columns, "symbolSize": 70, "symbolStrokeWidth": 0, "symbolOpacity": 1}
+    look = {"field": "what", "type": "nominal", "title": None, "legend": legend}
+    return [
+        {
+            "data": {"values": values},
+            "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1, "yOffset": -9 - 11 * height},
+            "encoding": {
+                "x": _x("t"),
+                "y": {"field": "top", "type": "quantitative"},
+                "color": look | {"scale": {"domain": kinds, "range": [MARKS[kind][0] for kind in kinds]}},
+                "shape": look | {"scale": {"domain": kinds, "range": [MARKS[kind][1] for kind in kinds]}},
+            },
+        }
+        for height, values in enumerate(by_height)
+    ]
 
 
 def _mark_alone(rows: Sequence[Row]) -> None:

@@ -1,4 +1,4 @@
-"""A Vega-Lite spec becomes an SVG, with no browser, no network and no file behind it.
+"""A Vega-Lite spec becomes an SVG or a PNG, with no browser, no network and no file behind it.
 
 vl-convert loads whatever `url` a spec names unless told otherwise, and a generator such as `sequence`
 can take the whole interpreter down, so a spec may bring inline values only.
@@ -15,6 +15,16 @@ _VEGA_LITE: Final = "v6.4"
 
 def draw_svg(spec: Mapping[str, Any], name: str) -> str:
     """The chart as SVG text. Raises ReportError, with the chart's name, when it cannot be drawn."""
+    return str(_drawn(spec, name, "vegalite_to_svg"))
+
+
+def draw_png(spec: Mapping[str, Any], name: str, *, scale: float = 2.0) -> bytes:
+    """The chart as a PNG on white, for mail, which shows no SVG. Raises ReportError as `draw_svg` does."""
+    on_white = {**spec, "background": "#ffffff"}
+    return bytes(_drawn(on_white, name, "vegalite_to_png", scale=scale))
+
+
+def _drawn(spec: Mapping[str, Any], name: str, function: str, **options: Any) -> Any:
     for path in _paths_refused(spec, "chart"):
         raise ReportError(
             f"the chart {name!r} cannot be drawn: {path} is not allowed; "
@@ -27,7 +37,8 @@ def draw_svg(spec: Mapping[str, Any], name: str) -> str:
             "charts need the package vl-convert-python: pip install 'rpa-analytics[report]'"
         ) from None
     try:
-        return str(vl_convert.vegalite_to_svg(dict(spec), vl_version=_VEGA_LITE, allowed_base_urls=[]))
+        draw = getattr(vl_convert, function)
+        return draw(dict(spec), vl_version=_VEGA_LITE, allowed_base_urls=[], **options)
     except ValueError as error:
         reason = str(error).strip().splitlines()[0][:300]
         raise ReportError(

@@ -6,11 +6,11 @@ from typing import Final
 
 import pandas as pd
 
-from analytics_lib.report import formats
+from analytics_lib import formats
 from analytics_lib.report.parts import FailureRow, FailureSection
 from analytics_lib.report.periods import LocalTime
-from analytics_lib.report.totals import SIMULATED, RunTotals, share_simulated
 from analytics_lib.report.trends import Timeline, failures_trend
+from analytics_lib.totals import SIMULATED, RunTotals, share_simulated
 
 N_ROWS: Final = 12
 N_WORKFLOWS: Final = 3

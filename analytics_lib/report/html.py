@@ -16,7 +16,7 @@ TEMPLATE = "report/report.html.j2"
 def render_html(report: Report) -> str:
     """The page, complete with its charts. Raises ReportError that names the chart or the template's line."""
     try:
-        page: str = _environment(templates_folder()).get_template(TEMPLATE).render(report=report)
+        page: str = environment(templates_folder()).get_template(TEMPLATE).render(report=report)
     except TemplateError as error:
         where = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
         raise ReportError(
@@ -37,18 +37,19 @@ def templates_folder() -> Path:
 
 
 @cache
-def _environment(folder: Path) -> Environment:
+def environment(folder: Path) -> Environment:
+    """How templates of reports and mails are rendered: everything escaped, nothing missing unnoticed."""
     # autoescape for all: `select_autoescape()` would leave names that end in .j2 unescaped.
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["picture"] = _picture
-    environment.filters["narrow_picture"] = _narrow_picture
-    return environment
+    made.filters["picture"] = _picture
+    made.filters["narrow_picture"] = _narrow_picture
+    return made
 
 
 def _picture(chart: Chart) -> str:

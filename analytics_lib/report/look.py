@@ -22,6 +22,14 @@ ORANGE: Final = "#D55E00"
 KIND_COLOURS: Final = {"application": ORANGE, "business": LIGHT_BLUE, "not classified": GREY}
 OUTCOME_COLOURS: Final = {"completed": LIGHT_BLUE, "failed": ORANGE, "other": GREY}
 SERIES_COLOURS: Final = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00")
+# Symbols of anomalies: told apart by shape, so that the colours only help.
+MARKS: Final = {
+    "duration not normal": (ORANGE, "triangle-down"),
+    "failing": ("#9c3600", "diamond"),
+    "number of runs not normal": (INK, "square"),
+    "no data from hosts": (QUIET_INK, "circle"),
+    "otherwise not normal": ("#CC79A7", "cross"),
+}
 # What is normal is nearly the paper's colour; what is low is what the eye finds first.
 SHADES: Final = {
     "normal": ("#e6ebf0", "not clearly lower"),

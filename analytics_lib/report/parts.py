@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Simulated = Literal["", "part", "all"]
+from analytics_lib.totals import Simulated
+
 Judgement = Literal["better", "worse", "unclear", "neutral", "few"]
+Tone = Literal["bad", "good", "neutral"]
 Spec = Mapping[str, Any]
 
 
@@ -68,6 +70,43 @@ class WhatChanged:
 
     sentences: tuple[Sentence, ...]
     further: tuple[Sentence, ...]
+    n_more: int
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsYou:
+    """The one sentence for who reads nothing else: about whom ('' for nobody), and what."""
+
+    subject: str
+    text: str
+    tone: Tone
+    simulated: bool = False
+
+    def in_words(self) -> str:
+        """The sentence without its markup, for subjects and plain text."""
+        badge = " (simulated)" if self.simulated else ""
+        return f"{self.subject}{badge} needs you: {self.text}" if self.subject else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class InsightCard:
+    """What a finding means and what to do; `state` is new, ongoing or resolved."""
+
+    subject: str
+    environment: str
+    simulated: bool
+    state: str
+    tone: Tone
+    title: str
+    explanation: str
+    action: str
+    impact: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class InsightSection:
+    cards: tuple[InsightCard, ...]
     n_more: int
 
 
@@ -181,8 +220,10 @@ class Report:
     simulated_text: str
     warnings: tuple[str, ...]
     empty: str
+    needs_you: NeedsYou
     what_changed: WhatChanged
     tiles: tuple[Tile, ...]
+    insights: InsightSection
     trend: Chart | None
     halves: tuple[Chart, ...]
     heat_map: Chart | None

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analytics_lib import formats
 from analytics_lib.errors import ReportError
-from analytics_lib.report import formats
 from analytics_lib.windows import DAY_US, HOUR_US, Window, from_us, hour_of, next_hour, to_us
 
 Grain = Literal["hour", "day", "week"]

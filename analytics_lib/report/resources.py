@@ -5,13 +5,14 @@ from typing import Final
 
 import pandas as pd
 
-from analytics_lib.report import charts, formats
+from analytics_lib import formats
+from analytics_lib.report import charts
 from analytics_lib.report.look import HALF
 from analytics_lib.report.parts import Chart, HostRow, ResourceSection
 from analytics_lib.report.periods import Scope, within
 from analytics_lib.report.time_axis import TimeAxis
-from analytics_lib.report.totals import SampleTotals, sample_totals
 from analytics_lib.report.trends import Timeline
+from analytics_lib.totals import SampleTotals, sample_totals
 
 N_ROWS: Final = 15
 N_LINES: Final = 5

@@ -8,12 +8,13 @@ from typing import Final
 
 import pandas as pd
 
-from analytics_lib.report import bars_and_grids, formats
+from analytics_lib import formats
+from analytics_lib.report import bars_and_grids
 from analytics_lib.report.changes import median_change
 from analytics_lib.report.look import NARROW, WIDE
 from analytics_lib.report.parts import Chart, StepRow, StepSection
 from analytics_lib.report.periods import Scope, within
-from analytics_lib.report.totals import NO_RUNS, P95_FROM_N, SIMULATED, RunTotals, run_totals
+from analytics_lib.totals import NO_RUNS, P95_FROM_N, SIMULATED, RunTotals, run_totals
 
 N_BARS: Final = 8
 N_ROWS: Final = 15

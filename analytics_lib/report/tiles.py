@@ -2,19 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from analytics_lib.report import formats
-from analytics_lib.report.changes import (
-    count_change,
-    median_change,
-    p95_change,
-    success_change,
-    wilson_interval,
-    work_change,
-)
+from analytics_lib import formats
+from analytics_lib.report.changes import count_change, median_change, p95_change, success_change, work_change
 from analytics_lib.report.charts import sparkline
 from analytics_lib.report.parts import Change, Chart, Tile
-from analytics_lib.report.totals import P95_FROM_N, P99_FROM_N, RunTotals
 from analytics_lib.report.trends import Timeline
+from analytics_lib.statistics import wilson_interval
+from analytics_lib.totals import P95_FROM_N, P99_FROM_N, RunTotals
 
 _Value = Callable[[RunTotals], float | None]
 _SPARKLINE_POINTS = 3  # fewer make no line

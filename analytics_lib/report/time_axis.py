@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from analytics_lib.report import formats
+from analytics_lib import formats
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - local wall clock, naive on purpose
 _MILLISECOND: Final = timedelta(milliseconds=1)

@@ -6,12 +6,14 @@ from typing import Final
 
 import pandas as pd
 
-from analytics_lib.report import bars_and_grids, charts, formats, look
-from analytics_lib.report.changes import chance_of_as_many, wilson_interval
+from analytics_lib import formats
+from analytics_lib.report import bars_and_grids, charts, look
+from analytics_lib.report.anomaly_marks import AnomalyMarks
 from analytics_lib.report.parts import Chart
 from analytics_lib.report.periods import LocalTime, Scope, within
 from analytics_lib.report.time_axis import TimeAxis
-from analytics_lib.report.totals import NO_RUNS, P95_FROM_N, RunTotals, run_totals, total
+from analytics_lib.statistics import chance_of_as_many, wilson_interval
+from analytics_lib.totals import NO_RUNS, P95_FROM_N, RunTotals, run_totals, total
 
 FEW_IN_A_CELL: Final = 5
 CELL_CHANCE: Final = 0.001  # 168 cells: at one in twenty, eight of them would stand out by chance alone
@@ -63,8 +65,8 @@ class Timeline:
         return _GRAIN_WORDS[self.local.grain]
 
 
-def duration_trend(timeline: Timeline) -> Chart | None:
-    """Median line and p50–p95 band."""
+def duration_trend(timeline: Timeline, anomalies: AnomalyMarks) -> Chart | None:
+    """Median line and p50–p95 band, with marks where something was not normal."""
     values = [(p.totals.duration_p50_ms, p.totals.duration_p95_ms) for p in timeline.points]
     medians = [(p, m) for p, (m, _) in zip(timeline.points, values, strict=True) if m is not None]
     if not medians:
@@ -76,14 +78,18 @@ def duration_trend(timeline: Timeline) -> Chart | None:
         f"Line chart of the median run duration per {timeline.word}: lowest {formats.duration_text(low[1])} "
         f"({_when(timeline, low[0])}), highest {formats.duration_text(high[1])} "
         f"({_when(timeline, high[0])}), last {formats.duration_text(medians[-1][1])}. "
-        "A band reaches from the median to the 95th percentile."
+        "A band reaches from the median to the 95th percentile." + anomalies.in_words(timeline.word)
     )
     caption = (
         f"Line: median. Band: up to the 95th percentile, from {P95_FROM_N} runs per {timeline.word} on. "
         f"Gaps: no run ended. All workflows together, so a change of the mix shows, too."
+        + anomalies.caption(timeline.word)
     )
+    place = {point.start: i for i, point in enumerate(timeline.points)}
+    marks = [(place[start], what) for start, what, _ in anomalies.found if start in place]
     wide, narrow = (
-        charts.band_line(timeline.axis, scaled, unit=unit, width=w) for w in (look.WIDE, look.NARROW)
+        charts.band_line(timeline.axis, scaled, unit=unit, width=w, marks=marks)
+        for w in (look.WIDE, look.NARROW)
     )
     return Chart("duration trend", "Duration of runs", wide, narrow, alt, caption)
 

@@ -11,22 +11,21 @@ from typing import Final
 
 import pandas as pd
 
-from analytics_lib.report import formats
-from analytics_lib.report.changes import (
+from analytics_lib import formats
+from analytics_lib.report.changes import count_change, success_change
+from analytics_lib.report.parts import FailureSection, Judgement, Sentence, WhatChanged
+from analytics_lib.report.periods import LocalTime, Scope, within
+from analytics_lib.statistics import (
     CLEAR_Z,
     FEW_RUNS,
-    count_change,
     is_clear_median,
     is_clear_p95,
     is_clear_rate,
     median_z,
     p95_z,
     rate_z,
-    success_change,
 )
-from analytics_lib.report.parts import FailureSection, Judgement, Sentence, WhatChanged
-from analytics_lib.report.periods import LocalTime, Scope, within
-from analytics_lib.report.totals import NO_RUNS, SIMULATED, RunTotals, run_totals, total
+from analytics_lib.totals import NO_RUNS, SIMULATED, RunTotals, run_totals, total
 from analytics_lib.windows import DAY_US
 
 N_SENTENCES: Final = 3
@@ -44,9 +43,10 @@ class _Candidate:
     judgement: Judgement
     strength: float
 
-    def rank(self) -> tuple[bool, int, float, str]:
-        """Real runs before simulated ones, worse before better, then the clearest."""
-        return self.simulated, _ORDER[self.judgement], -self.strength, self.workflow
+    def rank(self) -> tuple[bool, bool, int, float, str]:
+        """What is judged before what is only new, real runs before simulated ones, worse before better."""
+        is_news = self.judgement == "neutral"
+        return is_news, self.simulated, _ORDER[self.judgement], -self.strength, self.workflow
 
 
 def what_changed(

@@ -4,11 +4,11 @@ from typing import Final
 
 import pandas as pd
 
-from analytics_lib.report import formats
+from analytics_lib import formats
 from analytics_lib.report.changes import median_change, success_change
 from analytics_lib.report.parts import WorkflowRow, WorkflowSection
 from analytics_lib.report.periods import Scope, within
-from analytics_lib.report.totals import NO_RUNS, P95_FROM_N, SIMULATED, RunTotals, run_totals
+from analytics_lib.totals import NO_RUNS, P95_FROM_N, SIMULATED, RunTotals, run_totals
 
 N_ROWS: Final = 40
 NAME_LIMIT: Final = 160

@@ -1,13 +1,13 @@
-"""What a report reads beside the rollups: failed runs, numbers of raw rows, how far the data reaches."""
+"""What a report reads beside the rollups: failed runs, findings, counts, how far the data reaches."""
 
 from datetime import datetime
 from typing import Final
 
 import pandas as pd
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, or_, select
 
 from analytics_lib import catalog
-from analytics_lib.schema import RAW_TABLES, ROLLUP_TABLES, execution_metrics
+from analytics_lib.schema import RAW_TABLES, ROLLUP_TABLES, baseline_run, execution_metrics, insight
 from analytics_lib.store.reading import SOURCES
 from analytics_lib.windows import HOUR_US, Window, from_us
 
@@ -40,6 +40,27 @@ def read_failures(connection: Connection, window: Window, limit: int) -> tuple[p
     frame = pd.DataFrame.from_records(rows[:limit], columns=list(_FAILURE_COLUMNS))
     frame["ended_at_us"] = frame["ended_at_us"].astype("int64")
     return frame, len(rows) > limit
+
+
+def read_insights(connection: Connection, window: Window) -> pd.DataFrame:
+    """Insights that held in the window, resolved since or not, all columns, by id."""
+    query = (
+        select(insight)
+        .where(
+            insight.c.first_seen_us < window.end_us,
+            or_(insight.c.state != "resolved", insight.c.resolved_at_us >= window.start_us),
+        )
+        .order_by(insight.c.insight_id)
+    )
+    names = [column.name for column in insight.columns]
+    return pd.DataFrame.from_records(connection.execute(query).fetchall(), columns=names)
+
+
+def is_judged(connection: Connection) -> bool:
+    """Whether there has ever been anything to judge by: baselines, or insights made without them."""
+    return any(
+        connection.execute(select(exists().select_from(t))).scalar_one() for t in (baseline_run, insight)
+    )
 
 
 def count_raw_rows(connection: Connection, window: Window) -> dict[str, int]:

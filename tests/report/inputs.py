@@ -1,6 +1,7 @@
 """Inputs for reports, made of raw rows by the real rollups. No clock, no chance: the same every time."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -209,3 +210,132 @@ def _steps(of: dict[str, Any], duration_ms: float) -> list[dict[str, Any]]:
         | {"status": status if name == "Book" else "completed", "exception_kind": ""}
         for k, (name, depth, share) in enumerate(shares)
     ]
+
+
+def insight(workflow_id: str = "invoice", **more: Any) -> dict[str, Any]:
+    """One row of the table insight."""
+    first_us = us("2026-11-18T06:00")
+    row: dict[str, Any] = {
+        "insight_id": f"{workflow_id}-{more.get('rule', 'failure_spike')}",
+        "rule": "failure_spike",
+        "workflow_id": workflow_id,
+        "environment": "production",
+        "step_id": "",
+        "state": "ongoing",
+        "first_seen_us": first_us,
+        "last_seen_us": first_us + 4 * DAY_US,
+        "resolved_at_us": None,
+        "severity": 70,
+        "impact_robot_hours": 12.34,
+        "rank": 1,
+        "title": "28 % of runs fail since 18 Nov",
+        "explanation": "72.0 % of 118 runs completed since 18 Nov, 06:00, 98.1 % of 340 runs before.",
+        "action": "Read the messages of the runs that failed since 18 Nov.",
+        "evidence": '{"n": 118, "n_before": 340, "chance": 1.2e-20, "anomaly_ids": ["a", "b"]}',
+        "found_at_us": first_us,
+        "judged_at_us": first_us + 4 * DAY_US,
+    }
+    return row | more
+
+
+def anomaly(hour_us: int, workflow_id: str = "invoice", **more: Any) -> dict[str, Any]:
+    """One row of the table anomaly."""
+    row: dict[str, Any] = {
+        "anomaly_id": f"{workflow_id}-{hour_us}-{more.get('kind', 'slower')}",
+        "workflow_id": workflow_id,
+        "environment": "production",
+        "step_id": "",
+        "metric": "duration_ms",
+        "kind": "slower",
+        "hour_us": hour_us,
+        "since_us": hour_us,
+        "observed": 90_000.0,
+        "expected": 60_000.0,
+        "low": 50_000.0,
+        "high": 70_000.0,
+        "score": 6.1,
+        "n": 20,
+        "severity": 60,
+        "severity_improbability": 0.5,
+        "severity_effect": 0.5,
+        "severity_duration": 0.5,
+        "severity_reach": 0.5,
+        "sentence": "slower",
+        "evidence": "{}",
+        "baseline_id": "b",
+        "state": "open",
+        "found_at_us": hour_us,
+        "judged_at_us": hour_us,
+    }
+    return row | more
+
+
+def with_findings(inputs: ReportInputs) -> ReportInputs:
+    """The fleet with what its pipeline would have found: insights of every state, marks of every shape."""
+    start_us, hour = inputs.window.start_us, HOUR_US
+    insights = [
+        insight(
+            "Order confirmation",
+            severity=72,
+            rank=1,
+            explanation="86.9 % of 168 runs completed since 16 Nov, 00:00, 97.9 % of 336 runs in the 14 days "
+            "before (95 % intervals 81–91 % and 96–99 %). Step “Book” failed 22 times.",
+            title="13 % of runs fail since 16 Nov",
+        ),
+        insight(
+            "Invoice intake",
+            rule="slower_than_normal",
+            severity=55,
+            rank=2,
+            state="new",
+            title="31 % slower since 16 Nov",
+            explanation="The median run takes 1 min 34 s since 16 Nov, 00:00, 1 min 12 s in the 14 days "
+            "before. This coincides with release 4.2.1, first seen on 16 Nov, 00:00.",
+            action="Compare releases 4.2.0 and 4.2.1 on one case, first in step “Extract PDF”.",
+            impact_robot_hours=1064.2,
+            evidence='{"n": 168, "n_before": 336, "z": 9.13}',
+        ),
+        insight(
+            "Dunning run",
+            rule="silent_workflow",
+            severity=90,
+            rank=3,
+            title="No run since 15 Nov",
+            explanation="The last run ended in the hour from 15 Nov, 22:00. 168 runs were due since then and "
+            "none came (672 runs ended in the last 28 days).",
+            action="Check whether its schedule, trigger or queue was switched off, then start one run.",
+            evidence='{"n": 168}',
+        ),
+        insight(
+            "Supplier onboarding.Check of the master data against the register of companies",
+            environment="simulated",
+            rule="bottleneck_step",
+            severity=22,
+            rank=4,
+            impact_robot_hours=0.8,
+            title="Step “Read invoices” takes 63 % of the time",
+            evidence="not JSON",
+        ),
+        insight(
+            "Payroll export",
+            rule="flaky_workflow",
+            state="resolved",
+            rank=0,
+            impact_robot_hours=0.0,
+            resolved_at_us=start_us + 60 * hour,
+            title="4 % of runs fail now and then",
+        ),
+    ]
+    anomalies = [anomaly(start_us + (9 + k) * hour, "Invoice intake") for k in range(3)]
+    anomalies += [
+        anomaly(
+            start_us + 33 * hour, "Order confirmation", kind="failing", metric="success_rate", severity=80
+        ),
+        anomaly(start_us + 34 * hour, "Order confirmation"),
+        anomaly(
+            start_us + 80 * hour, "Dunning run", kind="missing_runs", metric="runs_per_hour", severity=66
+        ),
+        anomaly(start_us + 82 * hour, "", kind="no_data", metric="hosts"),
+        anomaly(start_us + 82 * hour, "Order confirmation", severity=20),
+    ]
+    return replace(inputs, insights=pd.DataFrame(insights), anomalies=pd.DataFrame(anomalies))

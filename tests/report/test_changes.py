@@ -6,14 +6,9 @@ from math import comb
 import numpy as np
 import pytest
 
-from analytics_lib.report.changes import (
-    chance_of_as_many,
-    count_change,
-    is_clear_median,
-    success_change,
-    wilson_interval,
-)
-from analytics_lib.report.totals import NO_RUNS, RunTotals
+from analytics_lib.report.changes import count_change, success_change
+from analytics_lib.statistics import chance_of_as_many, is_clear_median, wilson_interval
+from analytics_lib.totals import NO_RUNS, RunTotals
 
 
 def runs(n: int, n_completed: int, p50_ms: float = 1_000.0, p95_ms: float = 2_000.0) -> RunTotals:

@@ -9,6 +9,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analytics_lib.errors import ReportError
@@ -17,7 +18,7 @@ from analytics_lib.report.drawing import draw_svg
 from analytics_lib.report.html import render_html, templates_folder
 from analytics_lib.report.model import build_report
 from analytics_lib.windows import DAY_US, HOUR_US, Window
-from tests.report.inputs import fleet, report_inputs, run, sample, step, us
+from tests.report.inputs import anomaly, fleet, insight, report_inputs, run, sample, step, us, with_findings
 
 GOLD = Path(__file__).parents[1] / "gold" / "report.html"
 REGENERATE = "RPA_WRITE_GOLD"  # set it to 1 to write the gold file anew; then read the difference
@@ -35,7 +36,7 @@ EVIL = (
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "header", "main", "section", "nav", "div", "p"}
 TAGS |= {"h1", "h2", "h3", "b", "bdi", "span", "ul", "ol", "li", "a", "img", "figure", "figcaption", "code"}
-TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd"}
+TAGS |= {"article", "table", "thead", "tbody", "tr", "th", "td", "dl", "dt", "dd"}
 
 
 class Page(HTMLParser):
@@ -64,12 +65,30 @@ def evil_page() -> str:
             runs.append(run(moment + k, name, status, execution_id=f"{name}{hour}", **more))
             steps.append(step(moment + k, f"{name[:150]}-{k}", step_name=name, workflow_id=name))
             samples.append(sample(moment, name, cpu_percent=50.0, memory_used_bytes=1e9))
-    return render_html(build_report(report_inputs(WEEK, runs, steps, samples, title=EVIL[0])))
+    insights = pd.DataFrame(
+        [insight(name, title=name, explanation=name[:99], action=name[:99]) for name in EVIL]
+    )
+    anomalies = pd.DataFrame([anomaly(WEEK.start_us, name, kind=name) for name in EVIL])
+    names = {EVIL[2]: EVIL[0], EVIL[3]: EVIL[1]}
+    return render_html(
+        build_report(
+            report_inputs(
+                WEEK,
+                runs,
+                steps,
+                samples,
+                title=EVIL[0],
+                insights=insights,
+                anomalies=anomalies,
+                display_names=names,
+            )
+        )
+    )
 
 
 def test_the_page_is_the_gold_page() -> None:
     """All words and numbers. Pictures are left out: where letters stand depends on the fonts installed."""
-    page = render_html(build_report(fleet(workflows=8, runs_a_day=12)))
+    page = render_html(build_report(with_findings(fleet(workflows=8, runs_a_day=12))))
     page = re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "data:image/svg+xml,…", page)
     if os.environ.get(REGENERATE):
         GOLD.write_text(page, encoding="utf-8", newline="\n")
