@@ -51,3 +51,19 @@ class ReportError(RpaAnalyticsError):
     """A report cannot be rendered: a missing system library, a broken template, a chart that fails."""
 
     exit_code = 6
+
+
+class ArchiveError(RpaAnalyticsError):
+    """The archive cannot be written, or what it holds cannot be read back as it was written."""
+
+    exit_code = 7
+
+
+class ArchiveUnwritableError(ArchiveError):
+    """The archive's folder takes no file: no permission, no room, no folder."""
+
+
+class DeliveryError(RpaAnalyticsError):
+    """A mail cannot be composed, saved or sent."""
+
+    exit_code = 8
