@@ -12,6 +12,7 @@ from analytics_lib.errors import SettingsError
 STORE_VARIABLE: Final = "RPA_ANALYTICS_STORE"
 TIME_ZONE_VARIABLE: Final = "RPA_ANALYTICS_TIME_ZONE"
 REPORTS_VARIABLE: Final = "RPA_ANALYTICS_REPORTS"
+ARCHIVE_VARIABLE: Final = "RPA_ANALYTICS_ARCHIVE"
 
 
 def store_location(given: str | None = None) -> str:
@@ -38,6 +39,25 @@ def time_zone(given: str | None = None) -> str:
 def reports_folder(given: str | Path | None = None) -> Path:
     """Where reports go: as given, else RPA_ANALYTICS_REPORTS, else ./reports."""
     return Path(given or os.environ.get(REPORTS_VARIABLE, "") or "reports").expanduser().absolute()
+
+
+def archive_folder(location: str | Path, given: str | Path | None = None) -> Path:
+    """Where archived days lie: as given, else RPA_ANALYTICS_ARCHIVE, else `archive` beside SQLite's file.
+
+    Raises SettingsError where the store is a database server, beside which there is no folder.
+    """
+    if folder := given or os.environ.get(ARCHIVE_VARIABLE, ""):
+        return Path(folder).expanduser().absolute()
+    text = str(location)
+    scheme, _, rest = text.partition("://")
+    if not rest:
+        return Path(text).expanduser().absolute() / "archive"
+    if scheme.startswith("sqlite"):
+        return Path(rest.removeprefix("/").partition("?")[0]).absolute().parent / "archive"
+    raise SettingsError(
+        f"no archive is named: set {ARCHIVE_VARIABLE} to a folder that lasts and is backed up; "
+        "the rows of past days go there before they are deleted from the database"
+    )
 
 
 def moment(text: str, zone: str) -> datetime:

@@ -1,10 +1,11 @@
-"""The main job from end to end: real robots run and report, Airflow turns their rows into a report.
+"""The main job from end to end: real robots run and report, Airflow finds what is wrong and mails a report.
 
     make demo            (or: python examples/demo.py [--output FOLDER] [--runs 6] [--days 60])
 
 Real: the robots of invoices/ under Robot Framework with the listener, the execution loop, resource samples,
-the store, the DAGs in Airflow, HTML and PDF. Simulated, and marked so wherever it shows: the fleet that
-gives them a history. Every run begins with a fresh store and a fresh Airflow of its own.
+the store, all six DAGs in Airflow, HTML, PDF, and mail through a server of the demo's own. Simulated, and
+marked so wherever it shows: the fleet that gives them a history, in which three troubles are planted. Every
+run begins with a fresh store and a fresh Airflow of its own.
 """
 
 import argparse
@@ -14,21 +15,29 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
+from zoneinfo import ZoneInfo
 
-from simulated_fleet import write_fleet
+from post_office import PostOffice
+from simulated_fleet import PlantedTrouble, planted_troubles, write_fleet
 
 from analytics_lib import TimeSeriesStore
 from analytics_lib.cli import dags_folder
 from analytics_lib.errors import RpaAnalyticsError
+from analytics_lib.store import open_store
+from analytics_lib.store.engine import connect_to_read
+from analytics_lib.store.insight_rows import read_insights
 
 EXAMPLES: Final = Path(__file__).parent
 LISTENER: Final = "collector_agent.hooks.robot_framework.Listener"
 TIME_ZONE: Final = "Europe/Berlin"  # where the simulated company works
 MARKER: Final = "made-by-make-demo"
 ROBOT_ERROR: Final = 250  # below, the exit code is the number of failed tasks
+KEEP_RAW_DAYS: Final = 45  # so that the history has something old enough for the archive
+RULES: Final = {"slower": "slower_than_normal", "failing": "failure_spike", "silent": "silent_workflow"}
 
 
 class DemoError(RpaAnalyticsError):
@@ -45,12 +54,15 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         output = _fresh(arguments.output.absolute())
-        environment = _environment(output)
-        with Airflow(output / "airflow.log", environment) as airflow:  # it takes seconds to start: begin now
-            _run_robots(output, environment, arguments.runs)
-            _run_loop(output, environment)
-            _add_history(output, arguments.days)
-            report = _run_dags(airflow)
+        with PostOffice(output / "mail") as post_office:
+            environment = _environment(output, post_office.port)
+            # It takes seconds to start, so it starts now.
+            with Airflow(output / "airflow.log", environment) as airflow:
+                _run_robots(output, environment, arguments.runs)
+                _run_loop(output, environment)
+                end = _add_history(output, arguments.days)
+                report = _run_dags(airflow)
+        mails = post_office.received
     except RpaAnalyticsError as error:
         print(f"demo: {error}", file=sys.stderr)
         return error.exit_code
@@ -60,8 +72,30 @@ def main() -> int:
     print(f"\nDone in {time.monotonic() - _BEGAN_S:.0f} s. What the report says:\n")
     for line in report["summary"]:
         print(f"  {line}")
+    print("\nThree troubles were planted in the simulated fleet. What the pipeline found of them:\n")
+    for line in _account(planted_troubles(end), _insights(output)):
+        print(f"  {line}")
     print(f"\nHTML  {report['html']}\nPDF   {report['pdf']}")
+    for mail in mails:
+        print(f"Mail  {mail}")
+    print(f"\nAll findings: .venv/bin/rpa-analytics insights list --store {output / 'store'}")
     return 0
+
+
+def _insights(output: Path) -> list[dict[str, Any]]:
+    """What lasts, the most important first."""
+    with open_store(output / "store") as store, connect_to_read(store.engine) as connection:
+        rows = read_insights(connection, resolved=False).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _account(troubles: list[PlantedTrouble], insights: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each: what was found, or plainly that it was not."""
+    for trouble in troubles:
+        mine = [row for row in insights if row["workflow_id"] == trouble.workflow_id]
+        found = next((row for row in mine if row["rule"] == RULES[trouble.kind]), None)
+        what = f"{found['title']} (severity {found['severity']})" if found else "NOT FOUND"
+        yield f"{trouble.workflow_id}, planted as {trouble.kind}: {what}"
 
 
 def _at_least_one(text: str) -> int:
@@ -85,7 +119,7 @@ def _fresh(output: Path) -> Path:
     return output
 
 
-def _environment(output: Path) -> dict[str, str]:
+def _environment(output: Path, smtp_port: int) -> dict[str, str]:
     """Nothing of this machine's own agent, store or Airflow is used, and nothing is left in it."""
     own = ("RPA_", "AIRFLOW", "ROBOT_OPTIONS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
@@ -94,6 +128,7 @@ def _environment(output: Path) -> dict[str, str]:
         "RPA_AGENT_CONFIG": str(_agent_file(output, store)),
         "RPA_AGENT_STATE": str(output / "agent-state"),
         "RPA_ANALYTICS_STORE": store,
+        "RPA_ANALYTICS_CONFIG": str(_delivery_file(output, smtp_port)),
         "RPA_ANALYTICS_REPORTS": str(output / "reports"),
         "RPA_ANALYTICS_TIME_ZONE": TIME_ZONE,
         "AIRFLOW_HOME": str(output / "airflow"),
@@ -108,6 +143,32 @@ def _agent_file(output: Path, store: str) -> Path:
     file.write_text(
         f'store = {json.dumps(store)}\nenvironment = "demo"\nrobot_id = "demo-robot"\n'
         "sample_interval_sec = 0.5\n",
+        encoding="utf-8",
+    )
+    return file
+
+
+def _delivery_file(output: Path, smtp_port: int) -> Path:
+    """A weekly report that is due today, and mails about what is severe."""
+    weekday = datetime.now(ZoneInfo(TIME_ZONE)).strftime("%A").lower()
+    file = output / "delivery.toml"
+    file.write_text(
+        f"""[delivery]
+sender = "RPA Analytics <robots@example.com>"
+time_zone = "{TIME_ZONE}"
+at = "00:00"
+insight_mail_severity = 70
+
+[[delivery.recipients]]
+name = "Finance"
+addresses = ["ann@example.com"]
+weekday = "{weekday}"
+
+[delivery.smtp]
+host = "127.0.0.1"
+port = {smtp_port}
+security = "none"
+""",
         encoding="utf-8",
     )
     return file
@@ -135,12 +196,15 @@ def _run_loop(output: Path, environment: dict[str, str]) -> None:
         raise DemoError(f"the execution loop ended with exit code {code}: see {log}")
 
 
-def _add_history(output: Path, days: int) -> None:
+def _add_history(output: Path, days: int) -> datetime:
+    """The end of it."""
+    end = datetime.now(UTC)
     _say(f"A history: {days} days of a simulated fleet, marked as simulated")
     with TimeSeriesStore(output / "store") as store:
-        written = write_fleet(store, end=datetime.now(UTC), days=days)
+        written = write_fleet(store, end=end, days=days)
     rows = ", ".join(f"{written[kind]:,} {kind}s" for kind in ("execution", "step"))
     _say(f"{rows}, {written['resource']:,} resource samples", part=True)
+    return end
 
 
 class Airflow:
@@ -162,7 +226,7 @@ class Airflow:
         self._process.kill()
         self._process.communicate()
 
-    def run(self, dag_id: str, **params: str) -> dict[str, Any]:
+    def run(self, dag_id: str, **params: Any) -> dict[str, Any]:
         """What each task returned, by task. Raises DemoError unless the run succeeded."""
         answer = self._ask({"dag_id": dag_id, "params": params})
         if not answer:
@@ -192,13 +256,19 @@ def _run_dags(airflow: Airflow) -> dict[str, Any]:
     # The hour that the robots ran in is still open: an as_of after it lets the report show them.
     as_of = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
     airflow.run("hourly_aggregation", as_of=as_of)
-    report: dict[str, Any] = airflow.run("report_rendering")["render"]
+    airflow.run("baseline_recomputation")
+    airflow.run("anomaly_detection")
+    airflow.run("insight_generation", send=True)
+    report: dict[str, Any] = airflow.run("report_rendering", send=True)["render"]
+    airflow.run("archive_retention", keep_raw_days=KEEP_RAW_DAYS, dry_run=False)
     return report
 
 
 def _numbers(returned: dict[str, Any]) -> str:
-    done = returned.get("aggregate_pending")
-    return f", {done['rows_read']:,} rows of {done['hours']:,} hours rolled up" if done else ""
+    """What the tasks say they did, as far as it is not nothing."""
+    done = {name: n for result in returned.values() for name, n in result.items()}
+    told = [f"{name} {n:,}" for name, n in done.items() if type(n) is int and n]
+    return f": {', '.join(told)}" if told else ""
 
 
 def _logged(command: list[str], environment: dict[str, str], log: Path) -> int:

@@ -69,6 +69,11 @@ def table_rows(engine: Engine, name: str, *, without: tuple[str, ...] = ()) -> l
     return sorted(rows, key=repr)
 
 
+def pending_marks(engine: Engine, stage: str = "hourly_rollup") -> list[tuple[Any, ...]]:
+    """The marks that wait for a stage."""
+    return [mark for mark in table_rows(engine, "pending") if mark[1] == stage]
+
+
 def rollups(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
     """Every rollup row, by table."""
     return {table.name: table_rows(engine, table.name) for table in schema.ROLLUP_TABLES.values()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics_lib import TimeSeriesStore, cli
+from analytics_lib import TimeSeriesStore, cli, pipeline
 from tests.make import NOON as LONG_AGO
 from tests.make import at, execution, table_rows
 
@@ -113,6 +113,6 @@ def test_a_database_of_a_newer_schema_is_not_read(folder: str, capsys: pytest.Ca
 
 
 def test_the_last_days_include_today_and_begin_at_local_midnight() -> None:
-    start, end = cli._last_days(at(0), "Europe/Berlin", 7)
+    start, end = pipeline.last_days(at(0), "Europe/Berlin", 7)
     assert start.isoformat() == "2026-02-24T00:00:00+01:00"
     assert end.isoformat() == "2026-03-03T00:00:00+01:00"

@@ -3,7 +3,7 @@
 Base installs (the agent) use `TimeSeriesStore`; `rollup_rows` needs the analytics extra.
 """
 
-from analytics_lib.store.time_series import TimeSeriesStore
+from analytics_lib.store.time_series import TimeSeriesStore, open_store
 from analytics_lib.store.writing import WriteResult
 
-__all__ = ["TimeSeriesStore", "WriteResult"]
+__all__ = ["TimeSeriesStore", "WriteResult", "open_store"]

@@ -32,11 +32,13 @@ _RAW_COLUMNS: Final[dict[catalog.Source, tuple[str, ...]]] = {
 }
 
 
-def read_raw(connection: Connection, source: catalog.Source, window: Window) -> pd.DataFrame:
-    """The raw columns that the source's rollup needs, of rows in the window."""
+def read_raw(
+    connection: Connection, source: catalog.Source, window: Window, also: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The raw columns that the source's rollup needs, and those named, of rows in the window."""
     table = RAW_TABLES[source]
     moment = table.c[catalog.TIME_COLUMN[source]]
-    names = _RAW_COLUMNS[source]
+    names = list(dict.fromkeys((*_RAW_COLUMNS[source], *also)))
     query = select(*(table.c[name] for name in names)).where(
         moment >= window.start_us, moment < window.end_us
     )

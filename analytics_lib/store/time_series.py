@@ -114,3 +114,10 @@ class TimeSeriesStore:
         window = Window.of(start_time, end_time)
         with connect_to_read(self.engine) as connection:
             return select_aggregate(connection, asked, aggregation, names, window, chosen)
+
+
+def open_store(location: str | Path) -> TimeSeriesStore:
+    """The store, if this program may read it. Raises StoreError or SchemaVersionError."""
+    store = TimeSeriesStore(location)
+    check_readable(store.schema_version)
+    return store

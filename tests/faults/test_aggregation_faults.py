@@ -16,10 +16,11 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, event, func, insert, select
 
 from analytics_lib import TimeSeriesStore, pipeline, schema
+from analytics_lib.pipeline import hourly_aggregation
 from analytics_lib.records import Record
 from analytics_lib.store import ledger, rollup_rows
 from analytics_lib.windows import hour_of, to_us
-from tests.make import NOON, at, execution, rollups, sample, step, table_rows
+from tests.make import NOON, at, execution, pending_marks, rollups, sample, step
 
 LATER = NOON + timedelta(days=2)
 Patch = Callable[[], None]
@@ -110,7 +111,7 @@ def survives_every_kill(store: TimeSeriesStore, location: str, patch: Patch) -> 
         forget_rollups(store, marks)
         killed = aggregate_killed_at(location, point, patch) == 9
         aggregate(location)
-        if rollups(store.engine) != undisturbed or table_rows(store.engine, "pending"):
+        if rollups(store.engine) != undisturbed or pending_marks(store.engine):
             return False
         if not killed:
             assert point > 30, f"only {point} points were tried"
@@ -119,18 +120,18 @@ def survives_every_kill(store: TimeSeriesStore, location: str, patch: Patch) -> 
 
 def delete_marks_first() -> None:
     """The protection removed: marks go in a transaction of their own, before the rows are written."""
-    whole = pipeline._roll_up_day
+    whole = hourly_aggregation._roll_up_day
 
-    def broken(engine: Engine, unit: ledger.PendingDay, closed_before_us: int, done: Any) -> None:
+    def broken(engine: Engine, unit: ledger.PendingDay, closed_before_us: int, *rest: Any) -> None:
         with engine.begin() as connection:
             marks = ledger.read_marks(connection, "hourly_rollup", unit, closed_before_us)
         with engine.begin() as connection:
             ledger.delete_marks(connection, marks)
         keep, ledger.read_marks = ledger.read_marks, lambda *_: marks
-        whole(engine, unit, closed_before_us, done)
+        whole(engine, unit, closed_before_us, *rest)
         ledger.read_marks = keep
 
-    pipeline._roll_up_day = broken
+    hourly_aggregation._roll_up_day = broken
 
 
 def test_killed_at_any_statement_the_next_run_finishes(store: TimeSeriesStore, location: str) -> None:
@@ -187,7 +188,7 @@ def test_two_at_once_leave_the_rows_of_one(store: TimeSeriesStore, location: str
     forget_rollups(store, marks)
     assert run_two_at_once(location, nothing) == [0, 0]
     assert rollups(store.engine) == undisturbed
-    assert table_rows(store.engine, "pending") == []
+    assert pending_marks(store.engine) == []
 
 
 def test_control_without_locks_two_at_once_disturb_each_other(store: TimeSeriesStore, location: str) -> None:

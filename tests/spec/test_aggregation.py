@@ -16,7 +16,7 @@ from analytics_lib.records import STATUSES, Record
 from analytics_lib.store import rollup_rows
 from analytics_lib.windows import Window, from_us, to_us
 from tests import reference
-from tests.make import NOON, at, execution, heartbeat, rollups, sample, start, step, table_rows
+from tests.make import NOON, at, execution, heartbeat, pending_marks, rollups, sample, start, step
 
 LATER = NOON + timedelta(days=2)
 
@@ -82,7 +82,7 @@ def test_rollups_are_what_a_slow_reader_of_all_rows_would_say(store: TimeSeriesS
     agree(rolled_up(store, "resource"), reference.resource_rollup(of["resource"]))
     assert done["rows_read"] == len(records)
     assert (done["late_rows"], done["pending_hours"]) == (0, 0)
-    assert table_rows(store.engine, "pending") == []
+    assert pending_marks(store.engine) == []
 
 
 def test_aggregating_again_changes_nothing(store: TimeSeriesStore, location: str) -> None:
@@ -141,7 +141,7 @@ def test_an_open_hour_keeps_its_marks(store: TimeSeriesStore, location: str) -> 
     store.write_metrics([execution("e1", at(5)), execution("e2", at(65))])
     done = pipeline.aggregate_pending(location, as_of=at(70))
     assert list(rolled_up(store, "execution")) == [(NOON, "invoices", "", "")]
-    assert (done["pending_hours"], len(table_rows(store.engine, "pending"))) == (0, 1)
+    assert (done["pending_hours"], len(pending_marks(store.engine))) == (0, 1)
     assert pipeline.aggregate_pending(location, as_of=at(119))["hours"] == 0
     assert pipeline.aggregate_pending(location, as_of=at(120))["hours"] == 1
 
