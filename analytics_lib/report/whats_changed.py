@@ -5,7 +5,7 @@ here knows a cause.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,7 @@ from analytics_lib.windows import DAY_US
 
 N_SENTENCES: Final = 3
 N_FURTHER: Final = 4
+N_NAMES: Final = 3
 NAME_LIMIT: Final = 80
 _KEY: Final = ["workflow_id", "environment"]
 _ORDER: Final[dict[Judgement, int]] = {"worse": 0, "better": 1, "neutral": 2}
@@ -63,14 +64,17 @@ def what_changed(
     first_hours: dict[tuple[object, ...], int] = rows.groupby(_KEY)["hour_us"].min().to_dict()  # type: ignore[assignment]
     # Counts are not compared with a period that the data reach only partly.
     is_whole = not earlier.empty and int(earlier["hour_us"].min()) < scope.before.start_us + DAY_US
+    new = sorted((key for key in by_workflow if seen and key not in seen), key=lambda key: first_hours[key])
     candidates = []
-    for key in sorted({*by_workflow, *by_workflow_before}, key=str):
-        is_new = bool(seen) and key not in seen
-        since = _day(local, first_hours[key]) if is_new else ""
+    for key in sorted({*by_workflow, *by_workflow_before} - {*new}, key=str):
         found = _candidates(
-            key, by_workflow.get(key, NO_RUNS), by_workflow_before.get(key, NO_RUNS), since, is_whole
+            key, by_workflow.get(key, NO_RUNS), by_workflow_before.get(key, NO_RUNS), is_whole
         )
         candidates += [_with_release(c, releases.get(key, "")) for c in found]
+    for simulated in (False, True):
+        if of_kind := [key for key in new if (key[1] == SIMULATED) is simulated]:
+            since = _day(local, first_hours[of_kind[0]])
+            candidates.append(_news(of_kind, sum(by_workflow[key].n for key in of_kind), since, simulated))
     candidates.sort(key=_Candidate.rank)
     first = _overall(now, before)
     lead: list[_Candidate] = []
@@ -110,18 +114,27 @@ def _overall(now: RunTotals, before: RunTotals) -> Sentence:
     )
 
 
+def _news(keys: Sequence[tuple[object, ...]], n: int, since: str, simulated: bool) -> _Candidate:
+    """Workflows that never ran before, in one sentence: six new ones are one piece of news."""
+    names = [formats.name_text(str(key[0]), NAME_LIMIT) for key in keys]
+    runs = formats.runs_text(n)
+    if len(names) == 1:
+        return _Candidate(names[0], simulated, f"is new: {runs} since {since}.", "neutral", math.sqrt(n))
+    listed = ", ".join(names[:N_NAMES]) + (
+        f" and {len(names) - N_NAMES} more" if len(names) > N_NAMES else ""
+    )
+    text = f"{listed}: {runs} since {since}."
+    return _Candidate(f"{len(names)} new workflows", simulated, text, "neutral", math.sqrt(n))
+
+
 def _candidates(
-    key: tuple[object, ...], now: RunTotals, before: RunTotals, new_since: str, is_whole_before: bool
+    key: tuple[object, ...], now: RunTotals, before: RunTotals, is_whole_before: bool
 ) -> Iterator[_Candidate]:
     workflow, simulated = formats.name_text(str(key[0]), NAME_LIMIT), key[1] == SIMULATED
 
     def candidate(text: str, judgement: Judgement, strength: float) -> _Candidate:
         return _Candidate(workflow, simulated, text, judgement, abs(strength))
 
-    if new_since:
-        runs = formats.runs_text(now.n)
-        yield candidate(f"is new: {runs} since {new_since}", "neutral", math.sqrt(now.n))
-        return
     if not now.n:
         if before.n >= FEW_RUNS:
             text = (

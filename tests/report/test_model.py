@@ -138,6 +138,16 @@ def test_a_silent_and_a_new_workflow_are_noticed() -> None:
     assert said["fresh"] == "is new: 7 runs since 17 Nov."
 
 
+def test_several_new_workflows_are_one_piece_of_news() -> None:
+    runs = runs_on(MONDAY - 2 * DAY_US, 30)
+    for day, name in enumerate(("d", "c", "b", "a")):
+        runs += runs_on(MONDAY + day * DAY_US, 2, workflow_id=name)
+    changed = build_report(report_inputs(WEEK, runs)).what_changed
+    [news] = [s for s in (*changed.sentences, *changed.further) if "new workflows" in s.subject]
+    assert news.subject == "4 new workflows"
+    assert plain(news.text) == "d, c, b and 1 more: 8 runs since 16 Nov."
+
+
 def test_simulated_runs_are_marked_wherever_they_show() -> None:
     runs = runs_on(MONDAY, 30, workflow_id="real")
     runs += runs_on(MONDAY, 10, 10, workflow_id="made up", environment="simulated", message="no luck")
