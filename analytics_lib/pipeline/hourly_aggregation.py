@@ -86,6 +86,7 @@ def aggregate_pending(
     closed_before_us = to_us(as_of)
     began = perf_counter()
     done = Aggregation()
+    hours: set[int] = set()
     archive = archive_or_none(location, archive_folder)
     refused: set[ledger.PendingDay] = set()
     with open_store(location) as store:
@@ -97,7 +98,7 @@ def aggregate_pending(
                 break
             for unit in days[: None if max_days is None else max_days - done.days]:
                 try:
-                    _roll_up_day(store.engine, unit, closed_before_us, archive, done)
+                    hours |= _roll_up_day(store.engine, unit, closed_before_us, archive, done)
                 except ArchiveError as error:
                     _log.error("%s", error)
                     refused.add(unit)
@@ -106,6 +107,7 @@ def aggregate_pending(
                     done.days += 1
         with connect_to_read(store.engine) as connection:
             done.pending_hours = ledger.count_pending_hours(connection, ROLLUP_STAGE, closed_before_us)
+    done.hours = len(hours)
     _log.info(
         "rolled up: rows read %d, late rows %d, hours %d, rollup rows %d, hours pending %d, seconds %.1f",
         done.rows_read,
@@ -120,15 +122,18 @@ def aggregate_pending(
 
 def _roll_up_day(
     engine: Engine, unit: ledger.PendingDay, closed_before_us: int, archive: Path | None, done: Aggregation
-) -> None:
-    """One day of one source in one transaction: a reader sees the old rows or the new, never none."""
+) -> set[int]:
+    """One day of one source in one transaction: a reader sees the old rows or the new, never none.
+
+    Gives the hours that were rolled up.
+    """
     from analytics_lib.store import rollup_rows
 
     with engine.begin() as connection:
         ledger.lock_shard(connection, ROLLUP_STAGE, unit)
         marks = ledger.read_marks(connection, ROLLUP_STAGE, unit, closed_before_us)
         if not marks.shards:
-            return
+            return set()
         hours = {hour for hour, _ in marks.shards}
         window = Window(min(hours), max(hours) + HOUR_US)
         raw, rows, overruled = _compute(connection, unit.kind, window, marks, archive)
@@ -139,10 +144,10 @@ def _roll_up_day(
         if unit.kind in ("execution", "step"):
             ledger.append_marks(connection, [(ANOMALY_STAGE, unit.kind, *s) for s in marks.shards])
         after = rollup_rows.count_rolled_up(connection, unit.kind, before) if before else {}
-    done.hours += len(hours)
     done.rows_read += raw
     done.rollup_rows += len(rows)
     done.late_rows += sum(max(0, after.get(shard, 0) - n) for shard, n in before.items())
+    return hours
 
 
 def _compute(

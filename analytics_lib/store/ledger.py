@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, func, literal, select, text, union
 
 from analytics_lib import catalog
-from analytics_lib.schema import RAW_TABLES, ROLLUP_TABLES, pending
+from analytics_lib.schema import RAW_TABLES, ROLLUP_TABLES, execution_abandoned, pending
 from analytics_lib.store.writing import Mark, insert_marks
 from analytics_lib.windows import DAY_US, HOUR_US, Window
 
@@ -91,12 +91,20 @@ def mark_window(connection: Connection, stage: str, window: Window, sources: Seq
         raw, rollup = RAW_TABLES[source], ROLLUP_TABLES[source]
         moment = raw.c[catalog.TIME_COLUMN[source]]
         hour = (moment - moment % hour_length).label("hour_us")
-        shards = union(
+        of_rows = [
             select(hour, raw.c.bucket).where(moment >= first, moment < end),
             select(rollup.c.hour_us, rollup.c.bucket).where(
                 rollup.c.hour_us >= first, rollup.c.hour_us < end
             ),
-        )
+        ]
+        if source == "execution":  # an hour may hold nothing but runs that were abandoned in it
+            seen = execution_abandoned.c.last_seen_at_us
+            of_rows.append(
+                select(seen - seen % hour_length, execution_abandoned.c.bucket).where(
+                    seen >= first, seen < end
+                )
+            )
+        shards = union(*of_rows)
         marks: set[Mark] = {(stage, source, int(h), int(b)) for h, b in connection.execute(shards)}
         insert_marks(connection, marks)
         total += len(marks)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
 from analytics_lib import TimeSeriesStore, pipeline, schema
 from analytics_lib.catalog import Source
@@ -169,6 +170,25 @@ def test_a_silent_run_becomes_abandoned_and_its_late_end_overrules_that(
     store.write_metrics([execution("e1", at(130))])
     pipeline.aggregate_pending(location, as_of=LATER)
     assert {key[0]: row["n_abandoned"] for key, row in rolled_up(store, "execution").items()} == {at(120): 0}
+
+
+def test_a_window_is_computed_again_where_nothing_but_abandoned_runs_is_left(
+    store: TimeSeriesStore, location: str
+) -> None:
+    store.write_metrics([start("e1", at(1)), heartbeat("e1", at(10))])
+    pipeline.sweep_abandoned(location, as_of=at(200))
+    pipeline.aggregate_pending(location, as_of=LATER)
+    before = rolled_up(store, "execution")
+    with store.engine.begin() as connection:
+        connection.execute(delete(schema.rollup_execution_hourly))
+    pipeline.mark_window(location, window_start=at(0), window_end=at(60))
+    assert pipeline.aggregate_pending(location, as_of=LATER)["hours"] == 1
+    assert rolled_up(store, "execution") == before
+
+
+def test_an_hour_of_runs_steps_and_samples_is_one_hour(store: TimeSeriesStore, location: str) -> None:
+    store.write_metrics([execution("e1", at(10)), step("e1", 1, at(10)), sample(at(10))])
+    assert pipeline.aggregate_pending(location, as_of=LATER)["hours"] == 1
 
 
 def test_a_run_without_heartbeats_is_never_abandoned(store: TimeSeriesStore, location: str) -> None:
