@@ -22,13 +22,16 @@ def main(log_file: str) -> int:
 
     folder = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
     initdb()
-    bag = BundleDagBag(dag_folder=folder, bundle_path=Path(folder), bundle_name="dags-folder")
-    if bag.import_errors:
-        raise SystemExit(f"the DAGs cannot be read: {bag.import_errors}")
     for line in sys.stdin:
         run = json.loads(line)
         began_s = time.monotonic()
-        dag_run = bag.dags[run["dag_id"]].test(run_conf=run["params"])
+        # Read anew for each run, because one leaves its Params in the DAG.
+        bag = BundleDagBag(dag_folder=folder, bundle_path=Path(folder), bundle_name="dags-folder")
+        if bag.import_errors:
+            raise SystemExit(f"the DAGs cannot be read: {bag.import_errors}")
+        dag = bag.dags[run["dag_id"]]
+        dag.deadline = None  # dag.test() of Airflow 3.3.2 cannot read one back when the run succeeds
+        dag_run = dag.test(run_conf=run["params"])
         done = {
             "dag_id": run["dag_id"],
             "state": str(dag_run.state),
