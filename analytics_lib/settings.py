@@ -63,12 +63,14 @@ def archive_folder(location: str | Path, given: str | Path | None = None) -> Pat
 def moment(text: str, zone: str) -> datetime:
     """An aware datetime of ISO 8601 text; without an offset it is local time of the zone.
 
-    Raises SettingsError for what is no date.
+    Raises SettingsError for what is no date, or none that a run could have.
     """
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError(f"{text!r} is no date or time: write 2026-11-23 or 2026-11-23T09:00") from None
+    if not 1980 <= parsed.year < 2200:  # periods before and after it are computed, too
+        raise SettingsError(f"{text!r} is no time of robots: use a year from 1980 to 2199")
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=ZoneInfo(zone))
 
 

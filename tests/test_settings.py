@@ -41,6 +41,12 @@ def test_what_is_no_time_says_how_to_write_one(text: str) -> None:
         settings.moment(text, "UTC")
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59", "2200-01-01"])
+def test_a_time_so_far_away_that_periods_around_it_overflow_is_an_error(text: str) -> None:
+    with pytest.raises(SettingsError, match="use a year from 1980"):
+        settings.moment(text, "UTC")
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql://me:secret@host/db", "postgresql://host/db?user=me&password=secret"]
 )
@@ -59,3 +65,17 @@ def test_reports_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) 
     assert settings.reports_folder() == Path.cwd() / "reports"
     monkeypatch.setenv("RPA_ANALYTICS_REPORTS", "/srv/reports")
     assert settings.reports_folder() == Path("/srv/reports")
+
+
+def test_the_archive_lies_beside_sqlite_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.archive_folder("/data/store") == Path("/data/store/archive")
+    assert settings.archive_folder(Path("/data/store")) == Path("/data/store/archive")
+    assert settings.archive_folder("sqlite:////data/store/rpa.sqlite") == Path("/data/store/archive")
+    monkeypatch.setenv("RPA_ANALYTICS_ARCHIVE", "/backed/up")
+    assert settings.archive_folder("postgresql://db/rpa") == Path("/backed/up")
+    assert settings.archive_folder("postgresql://db/rpa", "/given") == Path("/given")
+
+
+def test_beside_a_database_server_there_is_no_folder_for_the_archive() -> None:
+    with pytest.raises(SettingsError, match="set RPA_ANALYTICS_ARCHIVE"):
+        settings.archive_folder("postgresql://db/rpa")

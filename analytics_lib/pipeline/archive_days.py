@@ -8,68 +8,31 @@ a recompute sees the archive and the raw rows of one moment.
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from analytics_lib.archive import reading, writing
 from analytics_lib.archive.parquet_schema import key_columns, part_path
 from analytics_lib.catalog import Source
 from analytics_lib.errors import ArchiveError, ArchiveUnwritableError
+from analytics_lib.pipeline.archive_job import Day, Job
 from analytics_lib.pipeline.archived_rows import read_rows
 from analytics_lib.retention import policy
-from analytics_lib.retention.limits import Limits
-from analytics_lib.schema import RAW_TABLES, agent_heartbeat, execution_heartbeat, quarantine
-from analytics_lib.store import archive_rows, deletion, ledger, manifest_rows
+from analytics_lib.schema import RAW_TABLES
+from analytics_lib.store import archive_rows, deletion, manifest_rows
 from analytics_lib.store.engine import connect_to_read
-from analytics_lib.store.writing import ROLLUP_STAGE
-from analytics_lib.windows import DAY_US, HOUR_US, Window, to_us
+from analytics_lib.windows import to_us
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analytics_lib.pipeline.archive_retention import Retention
-
 _log = logging.getLogger("rpa_analytics.pipeline")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One run: where, until when, and what it has done so far."""
-
-    engine: Engine
-    folder: Path
-    as_of: datetime
-    limits: Limits
-    done: "Retention"
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """One UTC day of one source."""
-
-    source: Source
-    day_us: int
-
-    @property
-    def window(self) -> Window:
-        return Window(self.day_us, self.day_us + DAY_US)
-
-    def lock(self, connection: Connection) -> None:
-        """The aggregation's lock. Must be the transaction's first statement."""
-        ledger.lock_shard(connection, ROLLUP_STAGE, ledger.PendingDay(self.source, self.day_us))
-
-    def is_marked(self, connection: Connection) -> bool:
-        marks = archive_rows.marked_hours(connection, self.window)
-        return bool((marks["source"] == self.source).any())
-
-
-def archive_and_delete(job: Job) -> None:
-    """The whole run. Damaged days are listed in `problems`, and the others done."""
+def archive_days(job: Job) -> None:
+    """All days that may leave. Damaged ones are listed in `problems`, and the others done."""
     writing.remove_unfinished(job.folder)
     with connect_to_read(job.engine) as connection:
         unfinished = manifest_rows.read_undeleted(connection)
@@ -79,39 +42,26 @@ def archive_and_delete(job: Job) -> None:
         days = archive_rows.days_with_raw(connection, job.limits.raw_us)
     for source, day_us in days.itertuples(index=False):
         _noting_problems(job, partial(_archive_day, job, Day(source, day_us)))
-    _delete_hourly(job)
-    for query, delete in _other_deletions(job):
-        _delete_others(job, query, delete)
-    while True:
-        with job.engine.begin() as connection:
-            if not deletion.give_space_back(connection):
-                return
 
 
-def foretell(job: Job) -> None:
-    """A dry run: reads only."""
-    done, limits = job.done, job.limits
+def foretell(job: Job) -> set[tuple[Source, int]]:
+    """What a dry run says of them; gives the (source, day_us) that would leave."""
     leaving: set[tuple[Source, int]] = set()
     with connect_to_read(job.engine) as connection:
-        days = archive_rows.days_with_raw(connection, limits.raw_us)
+        days = archive_rows.days_with_raw(connection, job.limits.raw_us)
         for source, day_us in days.itertuples(index=False):
-            day = Day(source, day_us)
-            parts = manifest_rows.read_parts(connection, source, day.window)
-            try:
-                archives = _may_leave(job, day, connection, parts)
-            except ArchiveError as error:
-                done.problems.append(str(error))
-                continue
-            if archives:
-                leaving.add((source, day_us))
-                done.days_archived += 1
-                done.rows_archived += archive_rows.count_rows(connection, source, day.window)
-        done.rows_deleted = done.rows_archived
-        leaves = policy.among(days, leaving)
-        for source, day_us in _hourly_days(job, connection, days[~leaves]).itertuples(index=False):
-            done.hourly_deleted += archive_rows.count_hourly(connection, source, Day(source, day_us).window)
-        for query, _ in _other_deletions(job):
-            done.other_rows_deleted += deletion.count(connection, query)
+            _noting_problems(job, partial(_foretell_day, job, Day(source, day_us), connection, leaving))
+    return leaving
+
+
+def _foretell_day(job: Job, day: Day, connection: Connection, leaving: set[tuple[Source, int]]) -> None:
+    parts = manifest_rows.read_parts(connection, day.source, day.window)
+    if _may_leave(job, day, connection, parts):
+        n = archive_rows.count_rows(connection, day.source, day.window)
+        leaving.add((day.source, day.day_us))
+        job.done.days_archived += 1
+        job.done.rows_archived += n
+        job.done.rows_deleted += n
 
 
 def _noting_problems(job: Job, work: Any) -> None:
@@ -281,50 +231,6 @@ def _delete_part(job: Job, day: Day, part: int, keys: Sequence[deletion.Key]) ->
             job.done.rows_deleted += deletion.delete_archived(connection, day.source, chunk)
     with job.engine.begin() as connection:
         manifest_rows.set_deleted(connection, day.source, day.day_us, part, to_us(job.as_of))
-
-
-def _hourly_days(job: Job, connection: Connection, raw_days: "pd.DataFrame") -> "pd.DataFrame":
-    limit_us = job.limits.hourly_us
-    hourly = archive_rows.days_with_hourly(connection, limit_us)
-    if not len(hourly):
-        return hourly
-    marks = archive_rows.marked_hours(connection, Window(int(hourly["day_us"].min()), limit_us))
-    return policy.hourly_days_to_delete(hourly, raw_days, marks, limit_us)
-
-
-def _delete_hourly(job: Job) -> None:
-    with connect_to_read(job.engine) as connection:
-        raw_days = archive_rows.days_with_raw(connection, job.limits.hourly_us)
-        days = _hourly_days(job, connection, raw_days)
-    for source, day_us in days.itertuples(index=False):
-        day = Day(source, day_us)
-        for hour_us in range(day_us, day_us + DAY_US, HOUR_US):
-            with job.engine.begin() as connection:
-                day.lock(connection)
-                job.done.hourly_deleted += deletion.delete_hourly(connection, source, hour_us)
-
-
-def _other_deletions(job: Job) -> list[tuple[Any, Any]]:
-    """(what is old, how it is deleted), in this order: an id goes when nothing uses it any more."""
-    limits = job.limits
-    return [
-        (deletion.uncounted_abandoned(limits.hourly_us), deletion.delete_abandoned),
-        (deletion.old_run_heartbeats(limits.raw_us), _deleting(execution_heartbeat)),
-        (deletion.old_agent_heartbeats(limits.raw_us), _deleting(agent_heartbeat)),
-        (deletion.old_quarantine(limits.quarantine_us), _deleting(quarantine)),
-        (deletion.unused_ids(), deletion.delete_unused_ids),
-    ]
-
-
-def _deleting(table: Any) -> Any:
-    return lambda connection, keys: deletion.delete_keys(connection, table, keys)
-
-
-def _delete_others(job: Job, query: Any, delete: Any) -> None:
-    with connect_to_read(job.engine) as reader:
-        for keys in deletion.chunks(reader, query):
-            with job.engine.begin() as connection:
-                job.done.other_rows_deleted += delete(connection, keys)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

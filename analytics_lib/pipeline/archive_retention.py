@@ -62,20 +62,22 @@ def archive_and_retain(
     The folder: see `settings.archive_folder`. Raises SettingsError, StoreError and, when all that could
     be done is done, ArchiveError for days whose files cannot be written or read.
     """
-    from analytics_lib.pipeline import archive_days as days
+    from analytics_lib.pipeline import archive_days, old_rows
+    from analytics_lib.pipeline.archive_job import Job
 
     began = perf_counter()
     limits = limits_at(to_us(as_of), keep_raw_days=keep_raw_days, keep_hourly_months=keep_hourly_months)
     folder = settings.archive_folder(location, archive_folder)
     done = Retention(dry_run=dry_run)
     with open_store(location) as store:
-        job = days.Job(store.engine, folder, as_of, limits, done)
+        job = Job(store.engine, folder, as_of, limits, done)
         if dry_run:
-            days.foretell(job)
+            old_rows.foretell(job, archive_days.foretell(job))
         else:
             with run_lock(store.engine, LOCK) as ours:
                 if ours:
-                    days.archive_and_delete(job)
+                    archive_days.archive_days(job)
+                    old_rows.delete_old_rows(job)
                 else:
                     done.message = ANOTHER_RUN
     _log.info(
