@@ -128,11 +128,28 @@ def dags() -> str:
                 [ast.literal_eval(key) for key in params.keys if key] if isinstance(params, ast.Dict) else []
             )
             purpose = (ast.get_docstring(tree) or "").split("\n\n")[0]
-            schedule = ast.unparse(given["schedule"]) if "schedule" in given else ""
-            rows.append(
-                (f"`{path.stem}`", purpose, f"`{schedule}`", ", ".join(f"`{name}`" for name in names))
-            )
+            schedule = _schedule(given["schedule"], tree)
+            rows.append((f"`{path.stem}`", purpose, schedule, ", ".join(f"`{name}`" for name in names)))
     return table(("DAG", "what it does", "schedule", "params"), iter(rows))
+
+
+def _schedule(given: ast.expr, tree: ast.Module) -> str:
+    """A cron expression as it is, a timetable's with its zone, assets by the names of their variables."""
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    if isinstance(given, ast.Name):
+        given = constants.get(given.id, given)
+    if isinstance(given, ast.Call):
+        zone = next((ast.unparse(k.value) for k in given.keywords if k.arg == "timezone"), "UTC")
+        return f"{_schedule(given.args[0], tree)} in the time zone `{zone}`"
+    if isinstance(given, ast.List):
+        return "after " + ", ".join(f"`{ast.unparse(asset)}`" for asset in given.elts)
+    return f"`{given.value}`" if isinstance(given, ast.Constant) else f"`{ast.unparse(given)}`"
 
 
 GENERATORS: dict[str, Callable[[], str]] = {
