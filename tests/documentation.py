@@ -134,7 +134,10 @@ def dags() -> str:
 
 
 def _schedule(given: ast.expr, tree: ast.Module) -> str:
-    """A cron expression as it is, a timetable's with its zone, assets by the names of their variables."""
+    """A cron expression as it is, a timetable's with its zone, assets by the names of their variables.
+
+    A timetable that takes its clock from the settings is told as it is without any.
+    """
     constants = {
         target.id: node.value
         for node in tree.body
@@ -144,6 +147,10 @@ def _schedule(given: ast.expr, tree: ast.Module) -> str:
     }
     if isinstance(given, ast.Name):
         given = constants.get(given.id, given)
+    if isinstance(given, ast.Call) and isinstance(given.args[0], ast.Name):
+        from analytics_lib.delivery_settings import DeliverySettings
+
+        return f"every day at {DeliverySettings().at:%H:%M}, or when the settings of delivery say"
     if isinstance(given, ast.Call):
         zone = next((ast.unparse(k.value) for k in given.keywords if k.arg == "timezone"), "UTC")
         return f"{_schedule(given.args[0], tree)} in the time zone `{zone}`"
