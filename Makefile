@@ -1,5 +1,6 @@
-# Two commands do everything on a fresh machine with Python 3.11 to 3.13 and no services running:
+# Three commands do everything on a fresh machine with Python 3.11 to 3.13 and no services running:
 #   make demo    real robots, 60 days of history, the DAGs, a report
+#   make up      Airflow with its scheduler, the agent and robots at work, until Ctrl-C
 #   make test    all checks and all tests, on SQLite and on a Postgres of its own
 # Every target makes .venv first where it is missing or older than pyproject.toml or constraints.txt.
 
@@ -9,11 +10,12 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 SUPPORTED := >=3.11,<3.14
 
-.PHONY: demo test check bench constraints readme pango clean
+.PHONY: demo up test check bench constraints readme pango clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo         run the examples' robots, 60 days of history, the DAGs; ends with a report"
+	@echo "make up           the living system: Airflow, the agent, robots at work; Ctrl-C ends it"
 	@echo "make test         all checks and all tests (what CI runs)"
 	@echo "make check        lint, types, import contracts, documentation: the quick part of make test"
 	@echo "make bench        measure speed and memory beside named peers"
@@ -47,6 +49,9 @@ pango: $(STAMP)
 demo: $(STAMP) pango
 	@$(PYTHON) examples/demo.py
 
+up: $(STAMP) pango
+	@$(PYTHON) examples/up.py
+
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
@@ -70,4 +75,4 @@ constraints:
 	@! grep -nE '://|@ ' constraints.txt || { echo "constraints.txt must not name hosts" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) demo-output living-output build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

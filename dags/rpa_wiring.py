@@ -35,9 +35,9 @@ FAILED = """<p>The task <b>{{ ti.task_id }}</b> of <b>{{ ti.dag_id }}</b> failed
 analysis, not of a robot. It is not tried again before the DAG's next run.</p>
 <pre>{{ exception | default("Its process ended without a word.", true) | string | truncate(2000) | e }}</pre>
 <p>Run {{ run_id | e }}. Its log: {{ ti.log_url | e }}</p>"""
-LATE = """<p><b>{{ dag_run.dag_id }}</b> was to be done by {{ deadline.deadline_time }}, and its run
-{{ dag_run.dag_run_id | e }} is {{ dag_run.state }}. Look whether the scheduler works, and what the run's
-tasks log.</p>"""
+LATE = """<p><b>{{ dag_run.dag_id }}</b> was to be done by {{ (deadline.deadline_time | string)[:16] }} UTC.
+Its run {{ dag_run.dag_run_id | e }} is {{ dag_run.state }}. Look whether the scheduler works, and what
+the run's tasks log.</p>"""
 _log = logging.getLogger("rpa_analytics.alerts")
 
 

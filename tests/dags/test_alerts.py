@@ -130,5 +130,5 @@ def test_lateness_is_told_to_the_operators(
     assert done == (True, None)
     mail = mailbox.received[0][1]
     assert mail["Subject"] == "RPA Analytics: report_rendering is late"
-    assert "to be done by 2026-03-02T07:00:00Z" in page(mail)
+    assert "to be done by 2026-03-02T07:00 UTC" in page(mail)
     assert "manual__&lt;1&gt; is running" in page(mail)
