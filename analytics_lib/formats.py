@@ -193,3 +193,12 @@ def plain(text: str) -> str:
     '-0.7 pp'
     """
     return text.translate({ord(NBSP): " ", ord(MINUS): "-", ord("–"): "-", ord("…"): "..."})
+
+
+def printable(text: str) -> str:
+    """The text as a terminal may show it: what would move its cursor or turn its direction is escaped.
+
+    >>> print(printable("a\\x1b[2Jb"))
+    a\\x1b[2Jb
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

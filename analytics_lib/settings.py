@@ -76,7 +76,7 @@ def moment(text: str, zone: str) -> datetime:
 
 def refuse_password(location: str) -> None:
     """Raises SettingsError for a URL with a password: arguments are seen by everyone on the machine."""
-    if re.search(r"://[^/@\s]*:[^/@\s]*@|[?&](password|passwd|pwd)=", location):
+    if re.search(r"://[^/@\s]*:[^/@\s]*@|[?&]\w*(password|passwd|pwd)=", location):
         raise SettingsError(
             f"a password does not belong on the command line: put the URL into {STORE_VARIABLE}, "
             "or leave the password to ~/.pgpass"

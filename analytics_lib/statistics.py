@@ -123,28 +123,20 @@ def chance_of_as_many(k: int, n: int, share: float) -> float:
 
     Exact, since near 0 and 1 the normal approximation calls rare things far too rare.
 
-    >>> round(chance_of_as_many(2, 3, 0.5), 6), chance_of_as_many(0, 3, 0.5), chance_of_as_many(1, 3, 0.0)
-    (0.5, 1.0, 0.0)
+    >>> round(chance_of_as_many(3, 4, 0.05), 6), chance_of_as_many(0, 3, 0.5), chance_of_as_many(1, 3, 0.0)
+    (0.000481, 1.0, 0.0)
     """
-    if k <= 0:
+    if k <= 0 or share >= 1:
         return 1.0
-    if not 0 < share < 1:
-        return float(share >= 1)
-    if k <= n * share:  # not even more than expected
-        return 0.5
-    log_odds = math.log(share) - math.log1p(-share)
-    term = math.exp(
-        math.lgamma(n + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(n - k + 1)
-        + k * log_odds
-        + n * math.log1p(-share)
-    )
+    if share <= 0:
+        return 0.0
+    log_share, log_rest = math.log(share), math.log1p(-share)
     total = 0.0
     for i in range(k, n + 1):
+        ways = math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
+        term = math.exp(ways + i * log_share + (n - i) * log_rest)
         total += term
-        term *= (n - i) / (i + 1) * share / (1 - share)
-        if term < total * 1e-9:
+        if i > n * share and term < total * 1e-12:
             break
     return min(total, 1.0)
 

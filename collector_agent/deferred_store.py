@@ -47,9 +47,8 @@ class DeferredStore:
     def _opened(self) -> "TimeSeriesStore":
         with self._opening:
             if self._store is None:
-                from analytics_lib.store import (
-                    TimeSeriesStore,
-                )  # a third of a second: not before it is needed
+                # Here, because SQLAlchemy takes a third of a second to load.
+                from analytics_lib.store import TimeSeriesStore
 
                 self._store = TimeSeriesStore(self._location)
             return self._store

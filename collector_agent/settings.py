@@ -250,7 +250,7 @@ def has_password(location: str) -> bool:
     >>> has_password("postgresql://rpa:geheim@db/rpa"), has_password("postgresql://rpa@db/rpa")
     (True, False)
     """
-    return re.search(r"://[^/@\s]*:[^/\s]*@|[?&](password|passwd|pwd)=", location) is not None
+    return re.search(r"://[^/@\s]*:[^/\s]*@|[?&]\w*(password|passwd|pwd)=", location) is not None
 
 
 def unknown_variables() -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from analytics_lib import TimeSeriesStore, cli, schema
+from analytics_lib.commands.run import print_report
 from tests.make import NOON, execution, step, table_rows
 
 DERIVED = ("rollup_execution_hourly", "baseline_run", "anomaly", "insight", "archive_manifest", "outbox")
@@ -92,6 +93,22 @@ def test_nothing_is_mailed_until_recipients_are_set(
     assert table_rows(store.engine, "outbox") == []
 
 
+@pytest.mark.parametrize("stage", ["insight-generation", "all"])
+def test_mails_that_were_not_sent_are_the_exit_code_though_all_else_is_done(
+    stage: str,
+    store: TimeSeriesStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mails = {"problem": "1 mail not sent for sure"}
+    monkeypatch.setattr("analytics_lib.pipeline.mail_insights", lambda *_args, **_options: mails)
+    assert run(store, stage, "--deliver", "--output", str(tmp_path)) == 8
+    said = capsys.readouterr()
+    assert said.err.endswith("rpa-analytics: 1 mail not sent for sure\n")
+    assert stage != "all" or "archive-retention" in said.out
+
+
 def test_an_empty_store_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with TimeSeriesStore(tmp_path / "empty") as store:
         assert run(store, "all", "--output", str(tmp_path / "reports")) == 0
@@ -119,3 +136,10 @@ def test_keeping_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["run", "archive-retention", "--keep-raw-days", "0"])
     assert "no number of days from 1" in capsys.readouterr().err
+
+
+def test_a_summary_cannot_move_the_cursor_of_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    names_with = "a\x9b2Jb\u202ec"  # an eight-bit escape sequence and a turned direction
+    print_report({"summary": [names_with, "97.4 % of 3 runs"], "html": "r.html", "pdf": "r.pdf"})
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert (first, second) == ("a\\x9b2Jb\\u202ec", "97.4 % of 3 runs")

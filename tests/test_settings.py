@@ -48,7 +48,12 @@ def test_a_time_so_far_away_that_periods_around_it_overflow_is_an_error(text: st
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://me:secret@host/db", "postgresql://host/db?user=me&password=secret"]
+    "url",
+    [
+        "postgresql://me:secret@host/db",
+        "postgresql://host/db?user=me&password=secret",
+        "postgresql://me@host/db?sslmode=require&sslpassword=secret",
+    ],
 )
 def test_a_password_on_the_command_line_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(SettingsError) as raised:

@@ -25,6 +25,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from analytics_lib.statistics import chance_of_as_many
+
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 _NORMAL: Final = NormalDist()
 _SMALLEST: Final = 1e-300  # sigmas of less would be infinite
@@ -37,27 +39,6 @@ def sigmas_of(chance: float) -> float:
     [0.0, 3.0, 37.05]
     """
     return 0.0 - _NORMAL.inv_cdf(min(max(chance, _SMALLEST), 1 - 1e-15))
-
-
-def chance_of_failures(failed: int, runs: int, rate: float) -> float:
-    """P(at least so many of the runs fail) when each fails with that rate.
-
-    >>> round(chance_of_failures(3, 4, 0.05), 6)
-    0.000481
-    """
-    if failed <= 0 or rate >= 1:
-        return 1.0
-    if rate <= 0:
-        return 0.0
-    log_fail, log_pass = math.log(rate), math.log1p(-rate)
-    total = 0.0
-    for k in range(failed, runs + 1):
-        ways = math.lgamma(runs + 1) - math.lgamma(k + 1) - math.lgamma(runs - k + 1)
-        term = math.exp(ways + k * log_fail + (runs - k) * log_pass)
-        total += term
-        if k > runs * rate and term < total * 1e-12:
-            break
-    return min(total, 1.0)
 
 
 def widened_scale(points: pd.DataFrame) -> Floats:
@@ -93,7 +74,7 @@ def failing_sigmas(
     rate = max(_shrunk(1 - center, n_hours * usual_runs), 1 - usual_center)
     in_an_hour = _shrunk(1 - center, usual_runs)
     by_chance = math.sqrt(max(rate * (1 - rate), in_an_hour * (1 - in_an_hour)) / usual_runs)
-    sigmas = sigmas_of(chance_of_failures(failed, runs, rate))
+    sigmas = sigmas_of(chance_of_as_many(failed, runs, rate))
     return sigmas / max(scale / by_chance, 1.0) if sigmas > 0 else sigmas
 
 

@@ -22,12 +22,6 @@ FAMILY: Final = {
     "missing_runs": "runs",
     "no_data": "data",
 }
-METRIC_OF_FAMILY: Final = {
-    "duration": "duration_ms",
-    "success": "success_rate",
-    "runs": "runs_per_hour",
-    "data": "hosts_reporting",
-}
 
 
 def anomaly_id(workflow_id: str, environment: str, step_id: str, kind: str, hour_us: int) -> str:

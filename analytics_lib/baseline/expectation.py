@@ -16,17 +16,6 @@ from analytics_lib.baseline.parameters import BaselineParameters
 from analytics_lib.baseline.spaces import from_space, metric_numbers
 from analytics_lib.seasons import Ints, hour_of_week_by_zone
 
-EXPECTED_COLUMNS: Final = [
-    "center",
-    "scale",
-    "space",
-    "level",
-    "n_baseline",
-    "active_share",
-    "expected",
-    "low",
-    "high",
-]
 _FROM: Final = dict(zip(LEVELS, np.cumsum([0, *SLOTS.values()]).tolist(), strict=False))
 _WIDTH: Final = sum(SLOTS.values())  # numbers for the slots of all levels of one series
 

@@ -70,9 +70,4 @@ def _lines(row: dict[str, Any], register: "Register") -> list[str]:
         f"   {row['explanation']}",
         f"   Next: {row['action']}",
     )
-    return [_printable(formats.plain(line)) for line in lines]
-
-
-def _printable(line: str) -> str:
-    """What would move a terminal's cursor or turn its direction is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return [formats.printable(formats.plain(line)) for line in lines]

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analytics_lib import settings
+from analytics_lib import formats, settings
 from analytics_lib.commands.arguments import add_command, add_store, store_location
 from analytics_lib.errors import DeliveryError, SettingsError
 from analytics_lib.windows import from_us
@@ -87,7 +87,7 @@ def _line(mail: "ListedMail") -> str:
     tries = f", {row.attempts} attempts" if row.attempts > 1 else ""
     problem = f": {row.problem}" if row.problem else ""
     what = f"{row.key.report} {row.key.period}" if row.key.report != "insight" else row.subject
-    return _printable(f"{mail.id}  {when}Z  {row.state}  {row.key.recipient}  {what}{tries}{problem}")
+    return formats.printable(f"{mail.id}  {when}Z  {row.state}  {row.key.recipient}  {what}{tries}{problem}")
 
 
 def _as_json(mail: "ListedMail") -> dict[str, Any]:
@@ -105,7 +105,3 @@ def _as_json(mail: "ListedMail") -> dict[str, Any]:
         "subject": row.subject,
         "problem": row.problem,
     }
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

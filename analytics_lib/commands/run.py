@@ -10,9 +10,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from analytics_lib import settings
+from analytics_lib import formats, settings
 from analytics_lib.commands.arguments import add_command, add_store, add_time_zone, store_location
-from analytics_lib.errors import SettingsError
+from analytics_lib.errors import DeliveryError, SettingsError
 
 DEFAULT_WINDOW_DAYS: Final = 7
 
@@ -52,13 +52,17 @@ def add_commands(commands: Any) -> None:
 
 def _run_one(arguments: argparse.Namespace) -> int:
     stage: Stage = arguments.stage
-    _answer(stage.run(arguments, _moment(arguments)))
+    result = stage.run(arguments, _moment(arguments))
+    _answer(result)
+    if problem := _mail_problem(result):
+        raise DeliveryError(problem)
     return 0
 
 
 def _run_all(arguments: argparse.Namespace) -> int:
-    """Stops at the first stage that fails, as the DAGs would: later ones build on it."""
+    """Stops at the first stage that fails, as the DAGs would: later ones build on it, but not on mails."""
     moment = _moment(arguments)
+    problems = []
     for number, stage in enumerate(STAGES, 1):
         began_s = monotonic()
         print(f"[{number}/{len(STAGES)}] {stage.name} …", file=sys.stderr, flush=True)
@@ -67,7 +71,15 @@ def _run_all(arguments: argparse.Namespace) -> int:
             json.dumps({"stage": stage.name, "seconds": round(monotonic() - began_s, 1), **result}),
             flush=True,
         )
+        problems += [problem] if (problem := _mail_problem(result)) else []
+    if problems:
+        raise DeliveryError("; ".join(problems))
     return 0
+
+
+def _mail_problem(result: dict[str, Any]) -> str:
+    mails: dict[str, Any] = result.get("mails", {})
+    return str(mails.get("problem", ""))
 
 
 def _answer(result: dict[str, Any]) -> None:
@@ -84,7 +96,7 @@ def _answer(result: dict[str, Any]) -> None:
 def print_report(result: dict[str, Any]) -> None:
     """The summary of a rendered report and where its files are."""
     for line in result["summary"]:
-        print(line)
+        print(formats.printable(line))
     print(f"HTML  {result['html']}")
     print(f"PDF   {result['pdf']}")
 

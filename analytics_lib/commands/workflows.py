@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from analytics_lib import workflow_file
 from analytics_lib.commands.arguments import add_command, add_store, store_location
 from analytics_lib.errors import ImportFileError, SettingsError
+from analytics_lib.formats import printable
 from analytics_lib.windows import to_us
 from analytics_lib.workflows import PRODUCTION, Register, WorkflowChange, check_id
 
@@ -108,7 +109,7 @@ def _list(arguments: argparse.Namespace) -> int:
     if unknown:
         print(f"{len(unknown)} not in the register, with defaults ({PRODUCTION}, unattended, no SLA):")
         for workflow_id in unknown:
-            print(f"  {_printable(workflow_id)}")
+            print(f"  {printable(workflow_id)}")
         print("set them with `rpa-analytics workflows set` or `workflows import`")
     elif arguments.unknown:
         print("every workflow that rows name is in the register")
@@ -152,9 +153,9 @@ def _remove(arguments: argparse.Namespace) -> int:
         found = remove_workflow(connection, arguments.workflow_id)
     if not found:
         raise SettingsError(
-            f"{_printable(arguments.workflow_id)} is not in the register: see `rpa-analytics workflows list`"
+            f"{printable(arguments.workflow_id)} is not in the register: see `rpa-analytics workflows list`"
         )
-    print(f"removed {_printable(arguments.workflow_id)}; its rows stay and count with the defaults")
+    print(f"removed {printable(arguments.workflow_id)}; its rows stay and count with the defaults")
     return 0
 
 
@@ -202,7 +203,7 @@ def _account(saved: "Saved", dry_run: bool) -> Iterator[str]:
     for what, ids in (("added", saved.added), ("changed", saved.changed), ("unchanged", saved.unchanged)):
         if ids:
             would = "would be " if dry_run and what != "unchanged" else ""
-            yield f"{len(ids)} {would}{what}: {', '.join(map(_printable, ids))}"
+            yield f"{len(ids)} {would}{what}: {', '.join(map(printable, ids))}"
     if dry_run:
         yield "nothing was written (dry run)"
 
@@ -214,8 +215,8 @@ def _unseen(changes: Sequence[WorkflowChange], seen: Collection[str], register: 
     unseen = [one for one in ids if one not in seen]
     close = {one: difflib.get_close_matches(one, unknown, 1) for one in unseen} if unknown else {}
     for one, [meant] in ((one, found) for one, found in close.items() if found):
-        yield f"note: no row names {_printable(one)}: did you mean {_printable(meant)}?"
-    others = [_printable(one) for one in unseen if not close.get(one)]
+        yield f"note: no row names {printable(one)}: did you mean {printable(meant)}?"
+    others = [printable(one) for one in unseen if not close.get(one)]
     if others:
         yield f"note: no row names yet: {', '.join(others)}"
 
@@ -230,16 +231,16 @@ def _line(register: Register, workflow_id: str) -> str:
         sla.append(f"{workflow.sla_success_rate:.6%}".rstrip("0%").rstrip(".") + " % complete")
     aliases = register.aliases_of(workflow_id)
     facts = [
-        f'"{_printable(workflow.display_name)}"' if workflow.display_name else "",
-        f"group {_printable(workflow.group)}" if workflow.group else "",
-        f"owner {_printable(workflow.owner)}" if workflow.owner else "",
+        f'"{printable(workflow.display_name)}"' if workflow.display_name else "",
+        f"group {printable(workflow.group)}" if workflow.group else "",
+        f"owner {printable(workflow.owner)}" if workflow.owner else "",
         workflow.time_zone,
-        _printable(workflow.environment),
+        printable(workflow.environment),
         "attended" if workflow.attended else "",
         f"SLA {', '.join(sla)}" if sla else "",
-        f"aliases {', '.join(map(_printable, aliases))}" if aliases else "",
+        f"aliases {', '.join(map(printable, aliases))}" if aliases else "",
     ]
-    return f"{_printable(workflow_id)}: " + " · ".join(fact for fact in facts if fact)
+    return f"{printable(workflow_id)}: " + " · ".join(fact for fact in facts if fact)
 
 
 def _duration(milliseconds: float) -> str:
@@ -255,8 +256,3 @@ def _as_json(register: Register, workflow_id: str) -> dict[str, Any]:
         "aliases": register.aliases_of(workflow_id),
         "registered": workflow_id in register.workflows,
     }
-
-
-def _printable(text: str) -> str:
-    """The text as a terminal may show it: what would move its cursor or turn its direction is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

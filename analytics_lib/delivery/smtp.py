@@ -1,8 +1,9 @@
 """One mail to one recipient by SMTP, and in which of four ways it ended.
 
 `sent`: the server took it. `failed`: not this time (4xx, no connection, wrong password). `refused`: never
-(5xx). `unknown`: the connection was lost after the text had begun, so it may have gone out. smtplib's own
-`sendmail` does not tell the last one from a failure; hence the dialogue in steps.
+(5xx). `unknown`: after the text had begun the connection was lost, or the answer was none that SMTP knows,
+so it may have gone out. smtplib's own `sendmail` does not tell the last one from a failure; hence the
+dialogue in steps.
 """
 
 import re
@@ -47,8 +48,7 @@ def send(message: EmailMessage, server: SmtpServer) -> Outcome:
                 return _not_taken(code, answer, "DATA")
             began = True
             smtp.send(text)
-            code, answer = smtp.getreply()
-            return Outcome("sent") if code == 250 else _not_taken(code, answer, "the text")
+            return _fate(*smtp.getreply())
     except _NotReachedError as error:
         return Outcome("failed", str(error), reached=False)
     except (OSError, smtplib.SMTPException) as error:
@@ -108,6 +108,17 @@ def _log_in(smtp: smtplib.SMTP, server: SmtpServer) -> None:
             f"the mail server {server.host}:{server.port} ended the greeting ({_reason(error)}): "
             "check port and security"
         ) from None
+
+
+def _fate(code: int, answer: bytes) -> Outcome:
+    """What the answer to the text says: the first digit counts, and what has none says nothing."""
+    if 200 <= code < 300:
+        return Outcome("sent")
+    if 400 <= code < 600:
+        return _not_taken(code, answer, "the text")
+    return Outcome(
+        "unknown", "the server's answer to the text cannot be read: ask the recipient, then resend it"
+    )
 
 
 def _not_taken(code: int, answer: bytes, what: str) -> Outcome:

@@ -130,7 +130,7 @@ def _has_ended(history: History, since_us: int, now: RunTotals, halfway: float) 
     enough = counted[counted >= FEW_RUNS]
     if enough.empty:
         return False
-    last = total(history.runs(min(int(enough.index[0]), history.end_us - DAY_US)))
+    last = total(history.runs(max(min(int(enough.index[0]), history.end_us - DAY_US), since_us)))
     return _is_good(last, now, halfway)
 
 

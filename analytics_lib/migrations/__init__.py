@@ -8,18 +8,20 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
 
-from analytics_lib.errors import SettingsError
+from analytics_lib.errors import SchemaVersionError, SettingsError
 from analytics_lib.schema import POSTGRES_SCHEMA
 
 
 def migrate(engine: Engine) -> None:
     """Brings the database to the newest schema, in one transaction; does nothing where it is there.
 
-    Two at once: the second waits for the first. Raises SettingsError without Alembic.
+    Two at once: the second waits for the first. Raises SettingsError without Alembic, and
+    SchemaVersionError where the database is newer than this program.
     """
     try:
         from alembic import command
         from alembic.config import Config
+        from alembic.util import CommandError
     except ModuleNotFoundError:
         raise SettingsError(
             "migrating needs Alembic: pip install 'rpa-analytics[analytics]' "
@@ -30,7 +32,13 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         _prepare(connection)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise SchemaVersionError(
+                f"the database's schema is none that this program knows ({error}): "
+                "upgrade rpa-analytics on this machine"
+            ) from None
 
 
 def _prepare(connection: Connection) -> None:

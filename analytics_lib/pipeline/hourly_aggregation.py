@@ -164,7 +164,7 @@ def _compute(
     if source == "resource":
         return len(raw), roll_up_resources(raw), set()
     abandoned = _in_shards(rollup_rows.read_abandoned(connection, window), marks)
-    overruled = rollup_rows.overruled_shards(connection, window)
+    overruled = abandonment.drop_overruled(connection, window)
     return len(raw) + len(abandoned), roll_up_executions(raw, abandoned), overruled
 
 

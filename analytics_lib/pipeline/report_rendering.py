@@ -132,6 +132,7 @@ def _inputs(
     location: str | Path, window: Window, zone: str, title: str | None, as_of: datetime, *, include_test: bool
 ) -> "ReportInputs":
     from analytics_lib.report.model import ReportInputs
+    from analytics_lib.report.periods import LocalTime, Scope, within
     from analytics_lib.store import insight_rows, report_rows, rollup_rows
     from analytics_lib.store.workflow_rows import read_register
     from analytics_lib.workflows import TEST_ENVIRONMENTS, without_environments
@@ -148,19 +149,26 @@ def _inputs(
             return without_environments(register.apply(frame), left_out)
 
         failures, truncated = report_rows.read_failures(connection, window, FAILURES_LIMIT)
+        history = Window(history_start, window.end_us)
+        executions = counted(rollup_rows.read_rollups(connection, "execution", history))
+        steps = counted(rollup_rows.read_rollups(connection, "step", compared))
+        resources = counted(rollup_rows.read_rollups(connection, "resource", compared))
+        now = Scope.of(window, closed_before_us, LocalTime.of(zone, window)).now
         return ReportInputs(
-            executions=counted(
-                rollup_rows.read_rollups(connection, "execution", Window(history_start, window.end_us))
-            ),
-            steps=counted(rollup_rows.read_rollups(connection, "step", compared)),
-            resources=counted(rollup_rows.read_rollups(connection, "resource", compared)),
+            executions=executions,
+            steps=steps,
+            resources=resources,
             failures=counted(failures),
             failures_truncated=truncated,
             window=window,
             time_zone=zone,
             data_through_us=report_rows.data_through_us(connection),
             pending_hours=ledger.count_pending_hours(connection, ROLLUP_STAGE, closed_before_us),
-            row_counts=report_rows.count_raw_rows(connection, window),
+            row_counts={
+                "execution": int(within(executions, now)["n"].sum()),
+                "step": int(within(steps, now)["n"].sum()),
+                "resource": _samples(within(resources, now)),
+            },
             generated_as_of_us=closed_before_us,
             title=title or TITLE,
             insights=without_environments(report_rows.read_insights(connection, window), left_out),
@@ -168,3 +176,8 @@ def _inputs(
             judged=report_rows.is_judged(connection),
             display_names={one.workflow_id: one.name for one in register.workflows.values()},
         )
+
+
+def _samples(resources: "pd.DataFrame") -> int:
+    """How many samples are behind the rows, of which a sample is in one for each metric that it has."""
+    return int(resources.groupby(["hour_us", "host", "target", "environment"])["n"].max().sum())

@@ -12,7 +12,7 @@ from analytics_lib.windows import DAY_US, Window
 def data_through(data_through_us: int | None, local: LocalTime) -> str:
     """How far the rolled-up rows reach."""
     if data_through_us is None:
-        return "nothing is rolled up yet"
+        return f"{formats.NONE} (nothing is rolled up yet)"
     return formats.moment_text(local.moment(data_through_us), year=True)
 
 

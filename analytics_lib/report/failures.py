@@ -84,6 +84,8 @@ def failure_section(
             f" Only the newest {formats.count_text(len(rows))} failed runs were read: "
             "counts and first times reach no further back."
         )
+    elif len(rows) < totals.n_failures:  # raw rows are kept for a shorter time than their counts
+        caption += f" Messages are known of these only; {formats.runs_text(totals.n_failures)} failed in all."
     shown = tuple(row(str(key[0]), str(key[1]), group) for key, group in groups[:N_ROWS])
     return FailureSection(failures_trend(timeline), shown, caption, "")
 

@@ -10,9 +10,10 @@ from analytics_lib import formats
 from analytics_lib.report.parts import InsightCard, InsightSection, NeedsYou, Tone
 from analytics_lib.report.periods import LocalTime
 from analytics_lib.report.workflows import environment_text
-from analytics_lib.totals import SIMULATED
+from analytics_lib.totals import SIMULATED, RunTotals
 
 NEEDS_YOU_FROM: Final = 50  # severity; what is milder is told by its card
+MOSTLY_FAILING: Final = 0.5  # success rate
 N_CARDS: Final = 8
 NAME_LIMIT: Final = 80
 TEXT_LIMIT: Final = 600
@@ -21,11 +22,17 @@ _SMALLEST_CHANCE: Final = 0.0001
 _SMALLEST_IMPACT_HOURS: Final = 0.05
 
 
-def needs_you(insights: pd.DataFrame, *, judged: bool) -> NeedsYou:
-    """The first thing to look at: the best ranked unresolved insight that is severe enough."""
+def needs_you(insights: pd.DataFrame, now: RunTotals, *, judged: bool) -> NeedsYou:
+    """The first thing to look at: the best ranked unresolved insight that is severe enough.
+
+    Rules find what got worse. Where most runs fail and always did, no rule speaks, and still all is not well.
+    """
     unresolved = [row for row in _ordered(insights) if row["state"] != "resolved"]
     severe = [row for row in unresolved if row["severity"] >= NEEDS_YOU_FROM]
     if not severe:
+        if now.success_rate is not None and now.success_rate < MOSTLY_FAILING:
+            rate, runs = formats.percent_text(now.success_rate), formats.runs_text(now.n_tried)
+            return NeedsYou("", f"Most runs do not complete: {rate} of {runs} did.", "bad")
         if not judged:
             return NeedsYou("", "Nothing has been judged yet: there is no baseline to judge by.", "neutral")
         return NeedsYou("", "Nothing needs you.", "good")

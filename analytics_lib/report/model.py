@@ -38,7 +38,7 @@ class ReportInputs:
     executions: rollup_execution_hourly, up to 28 days before the window, the period before, the window.
     steps, resources: rollup_step_hourly and rollup_resource_hourly of the period before and the window.
     failures: failed runs of the window, newest first: workflow_id, environment, host, exception_kind,
-    status, message, ended_at_us, execution_id. row_counts: raw rows of the window by source.
+    status, message, ended_at_us, execution_id. row_counts: rows behind the window by source.
     insights: unresolved ones, and those resolved within the window; anomalies: open ones of the window.
     judged: whether anything was judged at all; if not, an empty frame of insights is no good news.
     display_names: by workflow id, where people call a workflow otherwise.
@@ -114,7 +114,7 @@ def build_report(inputs: ReportInputs) -> Report:
             has_runs_before=before.n > 0,
         ),
         empty=about.empty_text(before.n) if nothing else "",
-        needs_you=needs_you(insights, judged=inputs.judged),
+        needs_you=needs_you(insights, now, judged=inputs.judged),
         what_changed=changed,
         tiles=headline_tiles(now, before, timeline),
         insights=insight_section(insights, local),

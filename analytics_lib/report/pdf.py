@@ -49,6 +49,10 @@ def render_pdf(
         _run(html, unfinished, target, timeout_sec, memory_limit_bytes)
         unfinished.chmod(0o666 & ~_umask())
         unfinished.replace(target)
+    except OSError as error:
+        raise ReportError(
+            f"the PDF {target} cannot be written ({error.strerror}): remove what is in its place"
+        ) from None
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ from analytics_lib.errors import SettingsError
 from analytics_lib.windows import DAY_US, day_of, from_us, to_us
 
 KEEP_RAW_DAYS: Final = 90
+LEAST_RAW_DAYS: Final = 28  # on which hosts a workflow runs is learnt from the runs of four weeks
 KEEP_HOURLY_MONTHS: Final = 25  # this month and the same one a year ago and two years ago
 LEAST_HOURLY_MONTHS: Final = 3  # baselines look eight weeks back
 KEEP_QUARANTINE_DAYS: Final = 400  # whoever looks once a year still finds last year's rows
@@ -33,8 +34,11 @@ def limits_at(
     >>> from_us(limits.raw_us).isoformat(), from_us(limits.hourly_us).isoformat()
     ('2025-12-31T00:00:00+00:00', '2024-02-28T00:00:00+00:00')
     """
-    if keep_raw_days < 1:
-        raise SettingsError(f"keep_raw_days is {keep_raw_days}: keep raw rows for at least 1 day")
+    if keep_raw_days < LEAST_RAW_DAYS:
+        raise SettingsError(
+            f"keep_raw_days is {keep_raw_days}: keep raw rows for at least {LEAST_RAW_DAYS} days, because "
+            "missing runs are judged by the hosts that a workflow ran on in that time"
+        )
     if keep_hourly_months < LEAST_HOURLY_MONTHS:
         raise SettingsError(
             f"keep_hourly_months is {keep_hourly_months}: keep hourly rows for at least "

@@ -78,7 +78,8 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # effective only before the first table
+        if not cursor.execute("PRAGMA page_count").fetchone()[0]:  # later it would wait for writers
+            cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # effective only before the first table
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # a committed batch survives a power cut
         cursor.execute("PRAGMA foreign_keys = ON")

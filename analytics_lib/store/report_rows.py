@@ -63,16 +63,6 @@ def is_judged(connection: Connection) -> bool:
     )
 
 
-def count_raw_rows(connection: Connection, window: Window) -> dict[str, int]:
-    """Rows per source that fall into the window."""
-    counts: dict[str, int] = {}
-    for source in SOURCES:
-        moment = RAW_TABLES[source].c[catalog.TIME_COLUMN[source]]
-        query = select(func.count()).where(moment >= window.start_us, moment < window.end_us)
-        counts[source] = int(connection.execute(query).scalar_one())
-    return counts
-
-
 def data_through_us(connection: Connection) -> int | None:
     """The newest raw row that is in the rollups, µs UTC; None where nothing is rolled up."""
     newest = []

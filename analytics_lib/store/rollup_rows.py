@@ -13,7 +13,7 @@ from analytics_lib.schema import (
     execution_abandoned,
     execution_metrics,
 )
-from analytics_lib.windows import HOUR_US, Window
+from analytics_lib.windows import Window
 
 _KEY: Final = ("workflow_id", "environment", "workflow_version", "bucket")
 _RAW_COLUMNS: Final[dict[catalog.Source, tuple[str, ...]]] = {
@@ -56,19 +56,6 @@ def read_abandoned(connection: Connection, window: Window) -> pd.DataFrame:
         moment >= window.start_us, moment < window.end_us, ~ended.exists()
     )
     return _frame(connection, query, names)
-
-
-def overruled_shards(connection: Connection, window: Window) -> set[tuple[int, int]]:
-    """(hour_us, bucket) in which runs were counted as abandoned that did end, in this window."""
-    query = (
-        select(execution_abandoned.c.last_seen_at_us, execution_abandoned.c.bucket)
-        .join(execution_metrics, execution_metrics.c.execution_id == execution_abandoned.c.execution_id)
-        .where(
-            execution_metrics.c.ended_at_us >= window.start_us,
-            execution_metrics.c.ended_at_us < window.end_us,
-        )
-    )
-    return {(seen - seen % HOUR_US, bucket) for seen, bucket in connection.execute(query)}
 
 
 def read_rollups(

@@ -3,20 +3,17 @@
 import logging
 import sys
 import time
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from analytics_lib.records import Record
+from collector_agent.deferred_store import DeferredStore
 from collector_agent.metrics_collector import MetricsCollector
 from collector_agent.problems import clear_problem, report_problem
-from collector_agent.redaction import clean_message
 from collector_agent.robot_records import result_fields, step_fields
 from collector_agent.robot_results import FailureKinds, in_utc
 from collector_agent.robot_run import RobotRun, Step, Task
 from collector_agent.settings import AgentSettings
 
 if TYPE_CHECKING:
-    from analytics_lib.store import TimeSeriesStore
     from collector_agent.resource_collector import ResourceCollector
 
 COMPONENT: Final = "robot-listener"
@@ -42,9 +39,9 @@ class Recording:
         }
         self._steps = 0
         self._is_behind = False
-        self._store = _LazyStore(settings.store)
+        self._store = DeferredStore(settings.store, COMPONENT)
         self._collector = MetricsCollector(
-            self._store,
+            self._store.write_metrics,
             settings.buffer_size,
             settings.flush_interval_sec,
             heartbeat_interval_sec=settings.heartbeat_interval_sec,
@@ -67,7 +64,7 @@ class Recording:
             say(f"the resources of this run are not sampled: {error}")
             return None
         return ResourceCollector(
-            self._store,
+            self._store.write_metrics,
             settings.sample_interval_sec,
             idle_interval_sec=settings.idle_interval_sec,
             sample_host=not daemon_is_running(),  # ten robots on a machine must not multiply it
@@ -134,39 +131,7 @@ class Recording:
         elif errors:
             report_problem(COMPONENT, f"the listener failed {errors} times in one run; see its output")
         else:
-            self._store.works()
-
-
-class _LazyStore:
-    """The storage callback: opens the store when there is something to store, in the delivery's thread."""
-
-    def __init__(self, location: str) -> None:
-        self._location = location
-        self._store: TimeSeriesStore | None = None
-        self._lock = Lock()  # two collectors, one store
-        self._reported = ""
-
-    def __call__(self, records: list[Record]) -> None:
-        with self._lock:
-            try:
-                if self._store is None:
-                    # Here, because SQLAlchemy takes a third of a second to load.
-                    from analytics_lib.store import TimeSeriesStore
-
-                    self._store = TimeSeriesStore(self._location)
-                self._store.write_metrics(records)
-            except Exception as error:
-                text = f"rows wait, because the store did not take them: {clean_message(error)}"
-                if text != self._reported:
-                    self._reported = text
-                    report_problem(COMPONENT, text)
-                raise
-            if self._reported:
-                self.works()
-
-    def works(self) -> None:
-        self._reported = ""
-        clear_problem(COMPONENT)
+            clear_problem(COMPONENT)
 
 
 def _keep_out_of_the_robots_log() -> None:

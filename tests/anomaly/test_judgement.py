@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from analytics_lib.anomaly import judge
-from analytics_lib.anomaly.chance import chance_of_failures
 from tests.anomaly.points import frame, hour, point, usual, without_baseline
 
 
@@ -86,7 +85,6 @@ def test_a_short_history_is_judged_more_mildly() -> None:
 
 
 def test_failing_needs_three_runs_ten_points_and_more_than_chance() -> None:
-    assert chance_of_failures(2, 3, 0.5) == pytest.approx(0.5)
     assert kinds(rate(0, 4, 10)) == ["failing"]
     assert kinds(rate(0, 8, 10)) == []  # two failed
     assert kinds(rate(0, 2, 4), runs(0, 4, expected=4.0)) == []  # two failed, of four

@@ -178,6 +178,8 @@ def test_neither_an_error_nor_the_settings_show_a_password(monkeypatch: pytest.M
         ("postgresql://rpa:geheim@db/rpa", True),
         ("postgresql://rpa:ge@heim@db/rpa", True),
         ("postgresql://db/rpa?user=a&password=geheim", True),
+        ("postgresql://a@db/rpa?sslpassword=geheim", True),
+        ("postgresql://a@db/rpa?passfile=/home/a/.pgpass", False),
         ("postgresql://rpa@db:5432/rpa", False),
         ("postgresql://db:5432/rpa", False),
         ("/var/lib/rpa", False),

@@ -35,7 +35,7 @@ def test_a_run_by_hand_foretells_and_changes_nothing(store: TimeSeriesStore, run
 
 
 def test_a_run_by_hand_archives_when_told_to(store: TimeSeriesStore, run_dag: RunDag, tmp_path: Path) -> None:
-    run = run_dag("archive_retention", as_of="2026-03-20T00:00:00Z", dry_run=False, keep_raw_days=10)
+    run = run_dag("archive_retention", as_of="2026-04-20T00:00:00Z", dry_run=False, keep_raw_days=30)
     done = run.results["archive_and_retain"]
     assert (run.state, done["dry_run"], done["rows_archived"], done["rows_deleted"]) == (
         "success",

@@ -203,6 +203,7 @@ def test_runs_of_the_test_environment_are_left_out(location: str, reports: Path)
             location, time_zone="UTC", output_folder=reports, as_of=MONDAY, include_test=asked, **window
         )
         assert ("trial run" in Path(files["html"]).read_text()) == asked
+        assert ("; 29 runs, " if asked else "; 28 runs, ") in files["summary"][-1]
     assert mail_insights(location, reports, settings(), dry_run=True)["insights"] == 0
 
 

@@ -110,6 +110,20 @@ def test_a_connection_lost_after_the_text_leaves_the_outcome_unknown(after_data:
     assert len(mailbox.received) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "state"), [("251 taken", "sent"), ("200 fine", "sent"), ("taken, thank you", "unknown")]
+)
+def test_a_mail_that_was_taken_in_other_words_is_not_sent_again(answer: str, state: str) -> None:
+    class InOtherWords(Mailbox):
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - its name
+            await super().handle_DATA(server, session, envelope)
+            return answer
+
+    mailbox = InOtherWords()
+    assert sent_to(mailbox).state == state
+    assert len(mailbox.received) == 1
+
+
 def test_a_server_without_starttls_gets_no_mail() -> None:
     mailbox = Mailbox()
     outcome = sent_to(mailbox, {"security": "starttls"})

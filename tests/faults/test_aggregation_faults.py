@@ -5,21 +5,20 @@ Each suite has a negative control: with the protection taken away it must fail.
 
 import contextlib
 import multiprocessing
-import os
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, delete, event, func, insert, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from analytics_lib import TimeSeriesStore, pipeline, schema
 from analytics_lib.pipeline import hourly_aggregation
 from analytics_lib.records import Record
 from analytics_lib.store import ledger, rollup_rows
 from analytics_lib.windows import hour_of, to_us
+from tests.faults.processes import exit_code, in_a_process, killed_at, nothing
 from tests.make import NOON, at, execution, pending_marks, rollups, sample, step
 
 LATER = NOON + timedelta(days=2)
@@ -42,49 +41,8 @@ def store(location: str) -> Iterator[TimeSeriesStore]:
         yield opened
 
 
-def nothing() -> None:
-    """No patch."""
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Starts the work in a forked process; gives its pid. 0: done, 3: it raised, 9: it was killed."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    except BaseException:  # noqa: BLE001  # nothing may escape into the parent's test run
-        traceback.print_exc()
-        os._exit(3)
-    os._exit(0)
-
-
-def exit_code(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def aggregate(location: str) -> dict[str, Any]:
     return pipeline.aggregate_pending(location, as_of=LATER)
-
-
-def aggregate_killed_at(location: str, point: int, patch: Patch) -> int:
-    """Runs an aggregation that dies at its point-th statement or commit; 9 as long as there is one."""
-
-    def work() -> None:
-        passed = 0
-
-        def die(*_: object, **__: object) -> None:
-            nonlocal passed
-            passed += 1
-            if passed == point:
-                os._exit(9)
-
-        event.listen(Engine, "before_cursor_execute", die)
-        event.listen(Engine, "commit", die)
-        patch()
-        aggregate(location)
-
-    return exit_code(in_a_process(work))
 
 
 def forget_rollups(store: TimeSeriesStore, marks: list[dict[str, Any]]) -> None:
@@ -109,7 +67,7 @@ def survives_every_kill(store: TimeSeriesStore, location: str, patch: Patch) -> 
     while True:
         point += 1
         forget_rollups(store, marks)
-        killed = aggregate_killed_at(location, point, patch) == 9
+        killed = killed_at(point, lambda: aggregate(location), patch) == 9
         aggregate(location)
         if rollups(store.engine) != undisturbed or pending_marks(store.engine):
             return False
@@ -149,7 +107,7 @@ def test_a_reader_never_sees_an_hour_without_its_rows(store: TimeSeriesStore, lo
     undisturbed = rollups(store.engine)
     pipeline.mark_window(location, window_start=at(-3000), window_end=at(3000))
     point = 0
-    while aggregate_killed_at(location, point := point + 1, nothing) == 9:
+    while killed_at(point := point + 1, lambda: aggregate(location)) == 9:
         assert rollups(store.engine) == undisturbed, f"after a kill at statement {point}"
         pipeline.mark_window(location, window_start=at(-3000), window_end=at(3000))
     assert point > 30

@@ -18,7 +18,7 @@ from analytics_lib import TimeSeriesStore, pipeline, schema
 from analytics_lib.pipeline import anomaly_detection
 from analytics_lib.store import anomaly_rows, ledger
 from tests.anomaly.fleet import AS_OF, HOURS, heartbeats, runs, write_baseline
-from tests.faults.test_aggregation_faults import exit_code, in_a_process, nothing
+from tests.faults.processes import exit_code, in_a_process, killed_at, nothing
 from tests.make import NOON, pending_marks, table_rows
 
 Rows = list[tuple[Any, ...]]
@@ -60,26 +60,6 @@ def begin_again(store: TimeSeriesStore, marks: list[dict[str, Any]], kept: Rows)
             connection.execute(insert(schema.anomaly), [dict(zip(names, row, strict=True)) for row in kept])
 
 
-def detect_killed_at(location: str, point: int, patch: Callable[[], None]) -> int:
-    """Runs a detection that dies at its point-th statement or commit; 9 as long as there is one."""
-
-    def work() -> None:
-        passed = 0
-
-        def die(*_: object, **__: object) -> None:
-            nonlocal passed
-            passed += 1
-            if passed == point:
-                os._exit(9)
-
-        event.listen(Engine, "before_cursor_execute", die)
-        event.listen(Engine, "commit", die)
-        patch()
-        detect(location)
-
-    return exit_code(in_a_process(work))
-
-
 def survives_every_kill(store: TimeSeriesStore, location: str, patch: Callable[[], None]) -> bool:
     """Whether the rows are those of an undisturbed run, wherever the first attempt was killed.
 
@@ -97,7 +77,7 @@ def survives_every_kill(store: TimeSeriesStore, location: str, patch: Callable[[
     while True:
         point += 1
         begin_again(store, marks, kept)
-        killed = detect_killed_at(location, point, patch) == 9
+        killed = killed_at(point, lambda: detect(location), patch) == 9
         if killed and (anomalies(store) != kept or len(marks_of(store)) != len(marks)):
             return False
         detect(location)

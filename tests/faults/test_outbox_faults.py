@@ -6,7 +6,6 @@ The negative control takes the claim away: then two senders send twice.
 import multiprocessing
 import os
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -22,6 +21,7 @@ from analytics_lib.delivery.smtp import Outcome
 from analytics_lib.store import outbox_rows
 from tests.delivery.mails import MORNING, note
 from tests.delivery.server import Mailbox, loopback, mail_server
+from tests.faults.processes import exit_code, in_a_process
 
 Send = Callable[[Any], Outcome]
 
@@ -31,23 +31,6 @@ def store(location: str) -> Iterator[TimeSeriesStore]:
     with TimeSeriesStore(location) as opened:
         opened.engine.dispose()  # forked processes share no connection
         yield opened
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Starts the work in a forked process; gives its pid. 0: done, 3: it raised, 9: it was killed."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    except BaseException:  # noqa: BLE001  # nothing may escape into the parent's test run
-        traceback.print_exc()
-        os._exit(3)
-    os._exit(0)
-
-
-def exit_code(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def deliver(location: str, send: Send, minutes: float = 0) -> Sending:

@@ -73,6 +73,14 @@ def test_a_few_bad_hours_are_found_where_they_were_flagged() -> None:
     assert found.evidence["anomaly_ids"] == ["failing-0001", "failing-0002", "failing-0003"]
 
 
+def test_the_good_hours_before_a_spike_do_not_end_it() -> None:
+    raw = runs(15 * DAY, 3, n=10) + runs(2, 1, n=10, failed=5)  # 20 runs, and a good day before them
+    flagged = [anomaly("failing", ago, since_us=hour(2)) for ago in (2, 1)]
+    found = one(inputs(raw, anomalies=flagged))
+    assert found.first_seen_us == hour(2)
+    assert found.evidence["n_failures"] == 10
+
+
 def test_what_began_within_the_last_day_is_dated_to_its_own_hour() -> None:
     found = one(inputs(runs(15 * DAY, 6, n=4) + runs(5, 1, n=4, failed=3)))
     assert found.first_seen_us == hour(5)

@@ -22,7 +22,10 @@ def runs(n: int, n_completed: int, p50_ms: float = 1_000.0, p95_ms: float = 2_00
     )
 
 
-@pytest.mark.parametrize(("k", "n", "share"), [(1, 5, 0.1), (3, 10, 0.2), (12, 20, 0.02), (7, 7, 0.5)])
+@pytest.mark.parametrize(
+    ("k", "n", "share"),
+    [(1, 5, 0.1), (3, 10, 0.2), (2, 3, 0.5), (2, 10, 0.8), (12, 20, 0.02), (7, 7, 0.5), (80, 900, 0.1)],
+)
 def test_the_binomial_tail_is_the_sum_of_its_terms(k: int, n: int, share: float) -> None:
     exact = sum(comb(n, i) * share**i * (1 - share) ** (n - i) for i in range(k, n + 1))
     assert chance_of_as_many(k, n, share) == pytest.approx(exact, rel=1e-6)

@@ -1,5 +1,6 @@
 """Failures that differ only in numbers, quotations and paths are one failure."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ def failed(hours: int, message: str, workflow_id: str = "invoice", **more: Any) 
     kind = {"exception_kind": "application"} | more
     ended_at_us = WEEK.start_us + hours * HOUR_US
     return run(ended_at_us, workflow_id, "failed", message=message, execution_id=f"run-{hours}", **kind)
+
+
+def test_a_table_of_some_of_the_failures_says_of_how_many() -> None:
+    inputs = report_inputs(WEEK, [failed(hour, "boom") for hour in range(1, 9)])
+    assert "known of these only" not in build_report(inputs).failures.caption
+    archived = replace(inputs, failures=inputs.failures.iloc[:3])  # counts outlive the rows
+    caption = build_report(archived).failures.caption.replace("\u00a0", " ")
+    assert "3 failed runs with 1 different message" in caption
+    assert caption.endswith("Messages are known of these only; 8 runs failed in all.")
 
 
 def test_the_most_frequent_comes_first_with_its_newest_example() -> None:

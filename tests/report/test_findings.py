@@ -48,6 +48,13 @@ def test_what_was_never_judged_is_not_called_good() -> None:
     assert (found.tone, "baseline" in found.text) == ("neutral", True)
 
 
+def test_where_nearly_everything_fails_all_is_not_well_though_nothing_got_worse() -> None:
+    failing = [run(MONDAY + hour * HOUR_US, status="failed") for hour in range(48)]
+    found = build_report(report_inputs(WEEK, failing)).needs_you
+    assert plain(found.in_words()) == "Most runs do not complete: 0 % of 48 runs did."
+    assert found.tone == "bad"
+
+
 def test_the_best_ranked_severe_insight_needs_you_and_the_others_are_counted() -> None:
     rows = [
         insight("mild", rank=1, severity=49),

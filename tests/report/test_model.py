@@ -203,7 +203,7 @@ def test_every_section_says_in_words_that_it_has_no_data() -> None:
 def test_an_empty_report_says_what_to_look_at() -> None:
     report = build_report(report_inputs(WEEK, data_through_us=None))
     assert report.empty.startswith("No run ended in this period")
-    assert report.data_through == "nothing is rolled up yet"
+    assert report.data_through == "– (nothing is rolled up yet)"
     assert len(report.summary) == 5
 
 

@@ -166,3 +166,10 @@ def test_what_is_missing_is_named(
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="cannot be written"):
         render_pdf("<p>x</p>", tmp_path / "no" / "out.pdf")
+
+
+def test_a_folder_in_the_place_of_the_pdf_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out.pdf").mkdir()
+    with pytest.raises(ReportError, match=r"out\.pdf cannot be written"):
+        render_pdf("<p>x</p>", tmp_path / "out.pdf")
+    assert [one.name for one in tmp_path.iterdir()] == ["out.pdf"]

@@ -10,8 +10,8 @@ MORNING = to_us(datetime(2026, 5, 31, 3, 30, tzinfo=UTC))
 
 
 def test_limits_are_midnights_so_that_days_leave_whole() -> None:
-    limits = limits_at(MORNING, keep_raw_days=10, keep_hourly_months=3)
-    assert from_us(limits.raw_us) == datetime(2026, 5, 21, tzinfo=UTC)
+    limits = limits_at(MORNING, keep_raw_days=30, keep_hourly_months=3)
+    assert from_us(limits.raw_us) == datetime(2026, 5, 1, tzinfo=UTC)
     assert from_us(limits.hourly_us) == datetime(2026, 2, 28, tzinfo=UTC)
     assert from_us(limits.quarantine_us) == datetime(2025, 4, 26, tzinfo=UTC)
 
@@ -25,8 +25,8 @@ def test_months_are_counted_over_the_turn_of_the_year() -> None:
 @pytest.mark.parametrize(
     ("spans", "problem"),
     [
-        ({"keep_raw_days": 0}, "at least 1 day"),
-        ({"keep_raw_days": -5}, "at least 1 day"),
+        ({"keep_raw_days": 27}, "at least 28 days"),
+        ({"keep_raw_days": -5}, "missing runs are judged"),
         ({"keep_hourly_months": 2}, "eight weeks"),
         ({"keep_hourly_months": 10**6}, "before the year 1"),
     ],

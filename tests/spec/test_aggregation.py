@@ -172,6 +172,22 @@ def test_a_silent_run_becomes_abandoned_and_its_late_end_overrules_that(
     assert {key[0]: row["n_abandoned"] for key, row in rolled_up(store, "execution").items()} == {at(120): 0}
 
 
+def test_runs_that_overrule_each_others_hours_are_counted_once_and_the_aggregation_ends(
+    store: TimeSeriesStore, location: str
+) -> None:
+    store.write_metrics([start("e1", at(1)), heartbeat("e1", at(10))])  # last seen at 12, ends at 13
+    store.write_metrics([start("e2", at(1)), heartbeat("e2", at(65))])  # ends at 12, last seen at 13
+    pipeline.sweep_abandoned(location, as_of=at(200))
+    pipeline.aggregate_pending(location, as_of=LATER)
+    for late in (execution("e1", at(70)), execution("e2", at(50))):
+        store.write_metrics([late])
+        done = pipeline.aggregate_pending(location, as_of=LATER, max_days=9)
+        assert (done["days"], done["pending_hours"]) == (2, 0)
+    assert pipeline.sweep_abandoned(location, as_of=at(300)) == {"abandoned": 0}
+    counted = {key[0]: (row["n"], row["n_abandoned"]) for key, row in rolled_up(store, "execution").items()}
+    assert counted == {NOON: (1, 0), at(60): (1, 0)}
+
+
 def test_a_window_is_computed_again_where_nothing_but_abandoned_runs_is_left(
     store: TimeSeriesStore, location: str
 ) -> None:

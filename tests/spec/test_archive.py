@@ -149,7 +149,7 @@ def test_young_days_stay(store: TimeSeriesStore, aggregate: Archive, archive: Ar
     assert archive(as_of=midnight + timedelta(days=91, microseconds=-1))["days_archived"] == 0
     assert archive(as_of=midnight + timedelta(days=91))["days_archived"] == 1
     assert [row[0] for row in table_rows(store.engine, "execution_metrics")] == ["e2"]
-    assert archive(as_of=midnight + timedelta(days=9), keep_raw_days=7)["days_archived"] == 1
+    assert archive(as_of=midnight + timedelta(days=33), keep_raw_days=31)["days_archived"] == 1
 
 
 @pytest.mark.parametrize("stage", [ROLLUP_STAGE, ANOMALY_STAGE, "a stage of tomorrow"])

@@ -5,17 +5,15 @@ The suites of kills and of two at once have a negative control: without the prot
 
 import contextlib
 import multiprocessing
-import os
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import Connection, Engine, delete, event, insert, update
+from sqlalchemy import Connection, Engine, delete, insert, update
 
 from analytics_lib import TimeSeriesStore, schema
 from analytics_lib.errors import SettingsError
@@ -23,6 +21,7 @@ from analytics_lib.insight.lifecycle import COLUMNS
 from analytics_lib.pipeline.insight_generation import generate_insights
 from analytics_lib.store import insight_rows, rollup_rows
 from analytics_lib.windows import DAY_US, from_us
+from tests.faults.processes import exit_code, in_a_process, killed_at, nothing
 from tests.insight.weeks import END, Raw, anomaly, inputs, runs
 from tests.make import table_rows
 
@@ -156,47 +155,6 @@ def test_resolved_ones_are_remembered_for_fourteen_days(store: TimeSeriesStore, 
 # --- killed and doubled ------------------------------------------------------------------------
 
 
-def nothing() -> None:
-    """No patch."""
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Starts the work in a forked process; gives its pid. 0: done, 3: it raised, 9: it was killed."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    except BaseException:  # noqa: BLE001  # nothing may escape into the parent's test run
-        traceback.print_exc()
-        os._exit(3)
-    os._exit(0)
-
-
-def exit_code(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def judge_killed_at(location: str, point: int, patch: Patch) -> int:
-    """A run that dies at its point-th statement or commit; 9 as long as there is one."""
-
-    def work() -> None:
-        passed = 0
-
-        def die(*_: object, **__: object) -> None:
-            nonlocal passed
-            passed += 1
-            if passed == point:
-                os._exit(9)
-
-        event.listen(Engine, "before_cursor_execute", die)
-        event.listen(Engine, "commit", die)
-        patch()
-        judge(location, TOMORROW)
-
-    return exit_code(in_a_process(work))
-
-
 def put_back(store: TimeSeriesStore, rows: pd.DataFrame) -> None:
     with store.engine.begin() as connection:
         connection.execute(delete(schema.insight))
@@ -213,7 +171,7 @@ def survives_every_kill(store: TimeSeriesStore, location: str, patch: Patch) -> 
     while True:
         point += 1
         put_back(store, yesterday)
-        killed = judge_killed_at(location, point, patch) == 9
+        killed = killed_at(point, lambda: judge(location, TOMORROW), patch) == 9
         judge(location, TOMORROW)
         if insights(store) != undisturbed:
             return False

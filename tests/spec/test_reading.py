@@ -9,6 +9,8 @@ import pytest
 
 from analytics_lib import TimeSeriesStore, catalog
 from analytics_lib.errors import QueryError
+from analytics_lib.schema import execution_metrics
+from analytics_lib.store import engine
 from tests.make import NOON, at, execution, sample, step
 
 FLEET = [
@@ -44,6 +46,15 @@ def test_filters_and_limit_narrow_what_comes_back(store: TimeSeriesStore) -> Non
     assert ids(store.query_range(at(0), at(90), workflow_id="a", host="BOT-02")) == ["a2", "a3"]
     assert ids(store.query_range(at(0), at(90), limit=2)) == ["a1", "a2"]
     assert list(store.query_range(at(0), at(90), sources=["step"])) == ["step"]
+
+
+def test_opening_and_reading_do_not_wait_for_a_writer(
+    location: str, store: TimeSeriesStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 0)
+    with store.engine.begin() as writer, TimeSeriesStore(location) as reader:
+        writer.execute(execution_metrics.delete())
+        assert ids(reader.query_range(at(1), at(2))) == ["a1"]
 
 
 @pytest.mark.parametrize(

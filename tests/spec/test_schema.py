@@ -5,9 +5,10 @@ import threading
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from analytics_lib import TimeSeriesStore, schema
+from analytics_lib.errors import SchemaVersionError
 from analytics_lib.migrations import migrate
 from analytics_lib.store.engine import open_engine
 from analytics_lib.store.versions import ensure_schema, revision_id, schema_version
@@ -76,6 +77,15 @@ def test_migrating_again_or_after_creation_changes_nothing(location: str) -> Non
         migrate(store.engine)
         assert described(location) == before
         assert store.aggregate("duration_ms", "count", [], *_whole())[0]["n"] == 1
+
+
+def test_a_newer_database_is_not_migrated(location: str) -> None:
+    with TimeSeriesStore(location) as store:
+        with store.engine.begin() as connection:
+            prefix = "" if connection.dialect.name == "sqlite" else f"{schema.POSTGRES_SCHEMA}."
+            connection.execute(text(f"UPDATE {prefix}{schema.VERSION_TABLE} SET version_num = '0099'"))
+        with pytest.raises(SchemaVersionError, match=r"'0099'.*upgrade rpa-analytics"):
+            migrate(store.engine)
 
 
 def test_two_that_open_an_empty_database_at_once_both_succeed(location: str) -> None:
