@@ -1,17 +1,14 @@
 """Moves raw rows of past days into the archive (Parquet), then out of the database; old hourly rows go, too.
 
-**When:** every day at 03:30 UTC. A day of a source leaves when it is older than `keep_raw_days` (90), all of
-it is rolled up and no stage has a mark in it. Its file is read back and compared before a row is deleted.
-
-**Params:** a run by hand is a **dry run** unless told otherwise: it says what would go, and changes nothing.
-Scheduled runs are never dry. Empty numbers mean the defaults.
-
-**What you see:** `archive_and_retain` logs and returns days and rows archived, bytes, rows deleted, hourly
-rows deleted (after 25 months), and days kept because they are not rolled up or not judged yet; it hands that
-on with the asset `rpa_archive`. The files lie in `RPA_ANALYTICS_ARCHIVE`: keep it, and back it up.
-
-**If it is red,** this pipeline failed, never a robot; the log's last error says why: no room, or a file that
-is damaged or gone. Other days are done. Killed at any point, the next run finishes.
+- **When:** every day at 03:30 UTC. A day of a source leaves when it is older than keep_raw_days (90), all of
+  it is rolled up and no stage has a mark in it. Its file is read back and compared before a row is deleted.
+- **Params:** a run by hand is a **dry run** unless told otherwise: it says what would go, and changes
+  nothing. Scheduled runs are never dry. Empty numbers mean the defaults.
+- **What you see:** archive_and_retain logs and returns days and rows archived, bytes, rows deleted, hourly
+  rows deleted (after 25 months), and days kept because they are not rolled up or not judged yet; it hands
+  that on with the asset rpa_archive. The files lie in RPA_ANALYTICS_ARCHIVE: keep it, and back it up.
+- **If it is red,** this pipeline failed, never a robot; the log's last error says why: no room, or a file
+  that is damaged or gone. Other days are done. Killed at any point, the next run finishes.
 """
 
 from datetime import timedelta

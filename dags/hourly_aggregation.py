@@ -2,7 +2,7 @@
 
 - **When:** every hour at :05. Work is what the store's ledger says is pending, never an interval: late rows,
   missed runs and restarts are caught up by the next run.
-- **Params** (empty in a normal run) recompute the hours of a window, or take another moment for now.
+- **Params** (empty in a normal run) recompute a window's hours, take another moment for now, or only count.
 - **What you see:** aggregate_pending logs and returns rows read, hours, rollup rows, late rows and what is
   still pending; publish hands that on with the asset rpa_hourly_rollups, after a quiet hour too. After 300
   days of rows a run leaves the rest, the older days, to the next one.
@@ -13,9 +13,9 @@
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import dag, task
+from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
-from rpa_wiring import ROLLUPS, RUNS, chosen_window, now_or, store_location, time_param
+from rpa_wiring import ROLLUPS, RUNS, as_chosen, chosen_window, store_location, time_param
 
 from analytics_lib import pipeline
 
@@ -26,6 +26,7 @@ from analytics_lib import pipeline
         "window_start": time_param("Compute again from", "Empty: only what is pending."),
         "window_end": time_param("Compute again up to", "This moment itself is not included."),
         "as_of": time_param("Take this for now", "Later hours stay open. Empty: the time it is."),
+        "dry_run": Param(False, type="boolean", title="Dry run", description_md="Count, and write nothing."),
     },
     doc_md=__doc__,
     **RUNS,
@@ -35,15 +36,16 @@ def hourly_aggregation() -> None:
     def mark_window(params: dict[str, Any]) -> dict[str, Any]:
         if (window := chosen_window(params)) is None:
             raise AirflowSkipException("no window was chosen: only what is pending is rolled up")
-        return pipeline.mark_window(store_location(), window_start=window[0], window_end=window[1])
+        hours = {"window_start": window[0], "window_end": window[1], "dry_run": params["dry_run"]}
+        return pipeline.mark_window(store_location(), **hours)
 
     @task(trigger_rule="none_failed")
     def sweep_abandoned(params: dict[str, Any]) -> dict[str, Any]:
-        return pipeline.sweep_abandoned(store_location(), as_of=now_or(params["as_of"]))
+        return pipeline.sweep_abandoned(store_location(), **as_chosen(params))
 
     @task(execution_timeout=timedelta(minutes=50))
     def aggregate_pending(params: dict[str, Any]) -> dict[str, Any]:
-        return pipeline.aggregate_pending(store_location(), as_of=now_or(params["as_of"]), max_days=300)
+        return pipeline.aggregate_pending(store_location(), max_days=300, **as_chosen(params))
 
     @task(trigger_rule="none_failed", outlets=[ROLLUPS])
     def publish(done: dict[str, Any], outlet_events: Any) -> None:

@@ -1,25 +1,22 @@
 """Says what the anomalies and the last weeks mean: insights with evidence, impact and what to do next.
 
-**When:** after each detection of anomalies (the asset `rpa_anomalies`). The event only wakes it up: it looks
-at the anomalies of the last 14 days and the rollups of the last 28, whatever the event says, so one that was
-lost or doubled does no harm.
-
-**Params** (empty in a normal run) take another moment for now, or only say what would be found. Insights
-that were judged as of a later moment stay as they are.
-
-**What you see:** `generate_insights` logs and returns how many last, how many of these are new, and how
-many are resolved by this run; it hands that on with the asset `rpa_insights`. Read them in the
-report, or by `rpa-analytics insights list`. `mail` mails each that is severe enough once, if the settings say
-so; a run by hand sends only when told to.
-
-**If it is red,** this pipeline failed, never a robot; the log's last error says why. Running it again leaves
-the same rows.
+- **When:** after each detection of anomalies (the asset rpa_anomalies). The event only wakes it up: it looks
+  at the anomalies of the last 14 days and the rollups of the last 28, whatever the event says, so one that
+  was lost or doubled does no harm.
+- **Params** (empty in a normal run) take another moment for now, or only say what would be found. Insights
+  that were judged as of a later moment stay as they are.
+- **What you see:** generate_insights logs and returns how many last, how many of these are new, and how many
+  are resolved by this run; it hands that on with the asset rpa_insights. Read them in the report, or by
+  rpa-analytics insights list. mail mails each that is severe enough once, if the settings say so; a run by
+  hand sends only when told to.
+- **If it is red,** this pipeline failed, never a robot; the log's last error says why. Running it again
+  leaves the same rows.
 """
 
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from rpa_wiring import ANOMALIES, INSIGHTS, RUNS, mailing, now_or, send_param, store_location, time_param
+from rpa_wiring import ANOMALIES, INSIGHTS, RUNS, as_chosen, mailing, send_param, store_location, time_param
 
 from analytics_lib import pipeline, settings
 
@@ -39,9 +36,8 @@ def insight_generation() -> None:
     def generate_insights(params: dict[str, Any], outlet_events: Any) -> dict[str, Any]:
         done = pipeline.generate_insights(
             store_location(),
-            as_of=now_or(params["as_of"]),
             time_zone=settings.time_zone(),
-            dry_run=params["dry_run"],
+            **as_chosen(params),
         )
         outlet_events[INSIGHTS].extra = done
         return done

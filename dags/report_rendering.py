@@ -1,16 +1,13 @@
 """Writes a window's report as HTML and PDF every morning, then mails the reports that are due.
 
-**When:** at 07:00 of `RPA_ANALYTICS_TIME_ZONE` (else UTC), or when the settings of delivery say, for the
-local days of the data interval. A run by hand reports the last seven days, or the window of its Params.
-
-**What you see:** `render` returns the files' paths and a summary, and hands them on with `rpa_reports`. They
-lie in `RPA_ANALYTICS_REPORTS`. `deliver` mails what is due, to each recipient once, and returns how many went
-out. It is off until recipients are set; a run by hand saves the mails, and sends them only when told to.
-
-**Why not after each aggregation?** `render` reads the asset `rpa_hourly_rollups`, hence the arrow in the
-asset graph, but the clock decides: one report a day is read, 24 are not. Each says how far its data goes.
-
-**If it is red,** this pipeline failed, never a robot; its log says why. After an hour, operators are told.
+- **When:** at 07:00 of RPA_ANALYTICS_TIME_ZONE (else UTC), or when the settings of delivery say, for the
+  local days of the data interval. A run by hand reports the last seven days, or the window of its Params.
+- **What you see:** render returns the files' paths and a summary, and hands them on with rpa_reports. They
+  lie in RPA_ANALYTICS_REPORTS. deliver mails what is due, to each recipient once, and returns how many went
+  out. It is off until recipients are set; a run by hand saves the mails, and sends them only when told to.
+- **Why not after each aggregation?** render reads the asset rpa_hourly_rollups, hence the arrow in the asset
+  graph, but the clock decides: one report a day is read, 24 are not. Each says how far its data goes.
+- **If it is red,** this pipeline failed, never a robot; its log says why. After an hour, operators are told.
 """
 
 from datetime import UTC, datetime

@@ -169,6 +169,11 @@ def chosen_window(params: dict[str, Any]) -> tuple[datetime, datetime] | None:
     return (now_or(start), now_or(end)) if start else None
 
 
+def as_chosen(params: dict[str, Any]) -> dict[str, Any]:
+    """What a person chose of the moment to take for now, and whether to write."""
+    return {"as_of": now_or(params["as_of"]), "dry_run": params["dry_run"]}
+
+
 def now_or(text: str | None) -> datetime:
     """The moment that a person chose, else the time it is."""
     return settings.moment(text, settings.time_zone()) if text else datetime.now(UTC)

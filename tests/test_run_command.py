@@ -78,8 +78,11 @@ def test_a_dry_run_changes_nothing(
 def test_what_a_dry_aggregation_would_do_is_counted(
     store: TimeSeriesStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(store, "hourly-aggregation", "--dry-run")
-    assert json.loads(capsys.readouterr().out) == {"pending_hours": 50, "dry_run": True}
+    window = ("--window-start", "2020-01-01", "--window-end", "2030-01-01")
+    run(store, "hourly-aggregation", "--dry-run", *window)
+    done = json.loads(capsys.readouterr().out)
+    assert (done["marks"], done["pending_hours"], done["rows_read"], done["dry_run"]) == (100, 50, 0, True)
+    assert len(table_rows(store.engine, "pending")) == 100  # those that the rows brought along
 
 
 def test_nothing_is_mailed_until_recipients_are_set(

@@ -104,15 +104,13 @@ def print_report(result: dict[str, Any]) -> None:
 def _hourly_aggregation(arguments: argparse.Namespace, moment: Moment) -> dict[str, Any]:
     from analytics_lib import pipeline
 
-    location = store_location(arguments)
-    if arguments.dry_run:
-        return pipeline.pending_hours(location, as_of=moment.as_of) | {"dry_run": True}
+    location, dry_run = store_location(arguments), arguments.dry_run
     result: dict[str, Any] = {}
     if moment.window:
         start, end = moment.window
-        result |= pipeline.mark_window(location, window_start=start, window_end=end)
-    result |= pipeline.sweep_abandoned(location, as_of=moment.as_of)
-    return result | pipeline.aggregate_pending(location, as_of=moment.as_of)
+        result |= pipeline.mark_window(location, window_start=start, window_end=end, dry_run=dry_run)
+    result |= pipeline.sweep_abandoned(location, as_of=moment.as_of, dry_run=dry_run)
+    return result | pipeline.aggregate_pending(location, as_of=moment.as_of, dry_run=dry_run)
 
 
 def _baseline_recomputation(arguments: argparse.Namespace, moment: Moment) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from analytics_lib.insight import (
     bottleneck_step,
+    failing_workflow,
     failure_spike,
     flaky_workflow,
     silent_workflow,
@@ -21,4 +22,5 @@ RULES: Final[tuple[Rule, ...]] = (
     bottleneck_step.find,
     flaky_workflow.find,
     silent_workflow.find,
+    failing_workflow.find,
 )

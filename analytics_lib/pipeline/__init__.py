@@ -15,7 +15,6 @@ from analytics_lib.pipeline.hourly_aggregation import (
     ROLLUPS_ASSET,
     aggregate_pending,
     mark_window,
-    pending_hours,
     sweep_abandoned,
 )
 from analytics_lib.pipeline.insight_generation import INSIGHTS_ASSET, generate_insights
@@ -50,7 +49,6 @@ __all__ = [
     "local_days",
     "mail_insights",
     "mark_window",
-    "pending_hours",
     "recompute_baselines",
     "render_report",
     "report_clock",

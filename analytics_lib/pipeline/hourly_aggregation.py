@@ -1,6 +1,8 @@
 """The DAG hourly_aggregation: every marked hour that is over becomes hourly rows."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,32 +27,48 @@ ROLLUPS_ASSET: Final = "rpa_hourly_rollups"
 _log = logging.getLogger("rpa_analytics.pipeline")
 
 
-def mark_window(location: str | Path, *, window_start: datetime, window_end: datetime) -> dict[str, Any]:
+def mark_window(
+    location: str | Path, *, window_start: datetime, window_end: datetime, dry_run: bool = False
+) -> dict[str, Any]:
     """Marks the window's hours, so that the next aggregation computes them again. {'marks': n}.
 
-    Raises QueryError when the window ends before it starts.
+    A dry run only counts them. Raises QueryError when the window ends before it starts.
     """
     window = Window.of(window_start, window_end)
-    with open_store(location) as store, store.engine.begin() as connection:
+    with _transaction(location, dry_run) as connection:
         marks = ledger.mark_window(connection, ROLLUP_STAGE, window, SOURCES)
-    _log.info("marked: %d shards from %s to %s", marks, window.start, window.end)
+    _log.info("marked: %d shards from %s to %s%s", marks, window.start, window.end, _dry(dry_run))
     return {"marks": marks}
 
 
 def sweep_abandoned(
-    location: str | Path, *, as_of: datetime, abandoned_after: timedelta = abandonment.ABANDONED_AFTER
+    location: str | Path,
+    *,
+    as_of: datetime,
+    abandoned_after: timedelta = abandonment.ABANDONED_AFTER,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Records runs whose heartbeats stopped without an end. {'abandoned': how many are new}."""
-    with open_store(location) as store, store.engine.begin() as connection:
+    """Records runs whose heartbeats stopped without an end. {'abandoned': how many are new}.
+
+    A dry run only counts them.
+    """
+    with _transaction(location, dry_run) as connection:
         found = abandonment.sweep_abandoned(connection, to_us(as_of), abandoned_after // MICROSECOND)
-    _log.info("swept: newly abandoned runs %d", found)
+    _log.info("swept: newly abandoned runs %d%s", found, _dry(dry_run))
     return {"abandoned": found}
 
 
-def pending_hours(location: str | Path, *, as_of: datetime) -> dict[str, Any]:
-    """What an aggregation would do: {'pending_hours': hours that ended by `as_of` and have news}."""
-    with open_store(location) as store, connect_to_read(store.engine) as connection:
-        return {"pending_hours": ledger.count_pending_hours(connection, ROLLUP_STAGE, to_us(as_of))}
+@contextmanager
+def _transaction(location: str | Path, dry_run: bool) -> Iterator[Connection]:
+    """One on the store, rolled back in the end where it is only a rehearsal."""
+    with open_store(location) as store, store.engine.connect() as connection, connection.begin() as whole:
+        yield connection
+        if dry_run:
+            whole.rollback()
+
+
+def _dry(dry_run: bool) -> str:
+    return "; dry run, nothing was changed" if dry_run else ""
 
 
 @dataclass(slots=True)
@@ -68,6 +86,7 @@ class Aggregation:
     late_rows: int = 0
     pending_hours: int = 0
     refused_days: int = 0
+    dry_run: bool = False
 
 
 def aggregate_pending(
@@ -76,21 +95,22 @@ def aggregate_pending(
     as_of: datetime,
     max_days: int | None = None,
     archive_folder: str | Path | None = None,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Rolls up every marked hour that has ended by `as_of`: the fields of `Aggregation`.
 
     Works day by day, newest first, each in one transaction; what is left over (at most `max_days`
     days a run) keeps its marks. Two at once share the work: whoever comes second to a day waits,
-    finds no marks and goes on.
+    finds no marks and goes on. A dry run only counts the hours that are pending.
     """
     closed_before_us = to_us(as_of)
     began = perf_counter()
-    done = Aggregation()
+    done = Aggregation(dry_run=dry_run)
     hours: set[int] = set()
     archive = archive_or_none(location, archive_folder)
     refused: set[ledger.PendingDay] = set()
     with open_store(location) as store:
-        while max_days is None or done.days < max_days:
+        while not dry_run and (max_days is None or done.days < max_days):
             with connect_to_read(store.engine) as connection:
                 days = ledger.pending_days(connection, ROLLUP_STAGE, closed_before_us)
             days = [unit for unit in days if unit not in refused]
@@ -109,13 +129,14 @@ def aggregate_pending(
             done.pending_hours = ledger.count_pending_hours(connection, ROLLUP_STAGE, closed_before_us)
     done.hours = len(hours)
     _log.info(
-        "rolled up: rows read %d, late rows %d, hours %d, rollup rows %d, hours pending %d, seconds %.1f",
+        "rolled up: rows read %d, late rows %d, hours %d, rollup rows %d, hours pending %d, seconds %.1f%s",
         done.rows_read,
         done.late_rows,
         done.hours,
         done.rollup_rows,
         done.pending_hours,
         perf_counter() - began,
+        _dry(dry_run),
     )
     return asdict(done)
 

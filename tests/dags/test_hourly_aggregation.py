@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, text
 from analytics_lib import TimeSeriesStore, pipeline, schema
 from analytics_lib.records import Record
 from tests.dags.conftest import HOME, RunDag
-from tests.make import NOON, at, execution, heartbeat, rollups, sample, start, step
+from tests.make import NOON, at, execution, heartbeat, pending_marks, rollups, sample, start, step
 
 pytestmark = pytest.mark.slow
 
@@ -108,6 +108,23 @@ def test_a_window_is_computed_again(store: TimeSeriesStore, run_dag: RunDag) -> 
 
     assert (run.state, run.tasks) == ("success", ALL_GREEN)
     assert rollups(store.engine) == rows
+
+
+def test_a_dry_run_counts_and_writes_nothing(sqlite_store: TimeSeriesStore, run_dag: RunDag) -> None:
+    sqlite_store.write_metrics(fleet())
+    marks = len(pending_marks(sqlite_store.engine))
+    run = run_dag(
+        "hourly_aggregation",
+        window_start="2026-03-01T00:00:00Z",
+        window_end="2026-03-04T00:00:00Z",
+        dry_run=True,
+    )
+    assert (run.state, run.tasks) == ("success", ALL_GREEN)
+    assert run.results["aggregate_pending"]["pending_hours"] > 0
+    assert run.results["sweep_abandoned"] == {"abandoned": 1}
+    assert len(pending_marks(sqlite_store.engine)) == marks
+    assert not any(rollups(sqlite_store.engine).values())
+    assert "dry run, nothing was changed" in run.log
 
 
 def test_another_moment_for_now_leaves_later_hours_open(
