@@ -61,6 +61,7 @@ def test_a_new_store_lists_what_it_has_seen(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_an_empty_store_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    TimeSeriesStore(tmp_path / "empty").close()
     assert workflows("list", "--store", str(tmp_path / "empty")) == 0
     assert "no workflow is in the register, and none has been seen" in capsys.readouterr().out
     assert listed(capsys, "--store", str(tmp_path / "empty")) == []

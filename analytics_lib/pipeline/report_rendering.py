@@ -87,9 +87,7 @@ def write_report(
     began = perf_counter()
     zone = settings.time_zone(time_zone)
     report = build_report(_inputs(location, window, zone, title, as_of, include_test=include_test))
-    first = window.start.astimezone(ZoneInfo(zone))
-    last = (window.end - MICROSECOND).astimezone(ZoneInfo(zone))
-    name = f"rpa-report-{first:%Y-%m-%d}-to-{last:%Y-%m-%d}"
+    name = _file_name(window, zone)
     html = output_folder / f"{name}.html"
     page = render_html(report)
     try:
@@ -105,6 +103,18 @@ def write_report(
     render_pdf(page, html.with_suffix(".pdf"))
     _log.info("rendered: %s.html and .pdf in %s, seconds %.1f", name, output_folder, perf_counter() - began)
     return RenderedReport(report, html, html.with_suffix(".pdf"))
+
+
+def _file_name(window: Window, zone: str) -> str:
+    """By the local days that the window is made of; by its hours, too, where it is not of whole days.
+
+    >>> _file_name(Window(0, 86_400_000_000), "UTC"), _file_name(Window(0, 7_200_000_000), "UTC")
+    ('rpa-report-1970-01-01-to-1970-01-01', 'rpa-report-1970-01-01T0000-to-1970-01-01T0200')
+    """
+    start, end = (moment.astimezone(ZoneInfo(zone)) for moment in (window.start, window.end))
+    if start.time() == end.time() == time():
+        return f"rpa-report-{start:%Y-%m-%d}-to-{end - timedelta(days=1):%Y-%m-%d}"
+    return f"rpa-report-{start:%Y-%m-%dT%H%M}-to-{end:%Y-%m-%dT%H%M}"
 
 
 def last_days(now: datetime, zone: str, days: int) -> tuple[datetime, datetime]:

@@ -8,10 +8,10 @@ from typing import Any, Self
 from sqlalchemy import Engine
 
 from analytics_lib import catalog
-from analytics_lib.errors import QueryError
+from analytics_lib.errors import QueryError, StoreError
 from analytics_lib.records import Record
 from analytics_lib.schema import SCHEMA_VERSION
-from analytics_lib.store.engine import connect_to_read, describe, open_engine
+from analytics_lib.store.engine import connect_to_read, describe, open_engine, store_url
 from analytics_lib.store.ingest import write_batch
 from analytics_lib.store.reading import SOURCES, checked_filters, select_aggregate, select_range
 from analytics_lib.store.versions import check_readable, check_writable, ensure_schema
@@ -117,7 +117,16 @@ class TimeSeriesStore:
 
 
 def open_store(location: str | Path) -> TimeSeriesStore:
-    """The store, if this program may read it. Raises StoreError or SchemaVersionError."""
+    """The store, if it is there and this program may read it. Raises StoreError or SchemaVersionError.
+
+    Whoever analyses makes none: in an empty one, made of a slip of the pen, all would be well.
+    """
+    url = store_url(location)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+        raise StoreError(
+            f"there is no store in {Path(str(url.database)).parent}: name the folder that the agents write "
+            "to, or make one there with `rpa-analytics migrate`"
+        )
     store = TimeSeriesStore(location)
     check_readable(store.schema_version)
     return store

@@ -4,6 +4,7 @@ A base install has no Alembic: an empty database is created from `analytics_lib.
 a test compares the result with what the migrations make. Upgrading needs `rpa-analytics migrate`.
 """
 
+import sqlite3
 from typing import Final
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -43,8 +44,7 @@ def ensure_schema(engine: Engine) -> int:
             return _create(connection)
     except SQLAlchemyError as error:
         raise StoreError(
-            f"the store {shown_url(engine.url)} cannot be opened "
-            f"({_first_line(error)}): check that it exists and that you may write to it"
+            f"the store {shown_url(engine.url)} cannot be opened ({_first_line(error)}): {_remedy(error)}"
         ) from None
 
 
@@ -87,6 +87,16 @@ def check_readable(version: int) -> None:
             f"the database has schema version {version}, this program knows up to {SCHEMA_VERSION}: "
             "upgrade rpa-analytics on this machine (agents may go on writing)"
         )
+
+
+def _remedy(error: SQLAlchemyError) -> str:
+    """SQLite tells apart what another process holds, and what is no database at all."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "another process has been writing to it all the time; try again when that is done"
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return "the file is damaged or no database; put it aside and restore it from a copy"
+    return "check that it exists and that you may write to it"
 
 
 def _first_line(error: SQLAlchemyError) -> str:

@@ -3,14 +3,15 @@
 import statistics
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analytics_lib import TimeSeriesStore, catalog
-from analytics_lib.errors import QueryError
+from analytics_lib.errors import QueryError, StoreError
 from analytics_lib.schema import execution_metrics
-from analytics_lib.store import engine
+from analytics_lib.store import engine, open_store
 from tests.make import NOON, at, execution, sample, step
 
 FLEET = [
@@ -149,3 +150,15 @@ def test_the_order_of_rows_is_the_same_on_every_call(store: TimeSeriesStore) -> 
     store.write_metrics(reversed(tied))
     found = store.query_range(NOON - timedelta(days=2), at(0))
     assert ids(found) == [record.execution_id for record in tied]
+
+
+def test_whoever_analyses_makes_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no store in"):
+        open_store(tmp_path / "sotre")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "rpa.sqlite").write_text("years of work, but no database" * 100)
+    with pytest.raises(StoreError, match="the file is damaged or no database"):
+        TimeSeriesStore(tmp_path)

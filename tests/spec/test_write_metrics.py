@@ -11,8 +11,9 @@ from sqlalchemy import text
 from analytics_lib import TimeSeriesStore
 from analytics_lib.errors import SchemaVersionError, StoreError
 from analytics_lib.records import AgentHeartbeat, Record
-from analytics_lib.schema import POSTGRES_SCHEMA, VERSION_TABLE
+from analytics_lib.schema import POSTGRES_SCHEMA, SCHEMA_VERSION, VERSION_TABLE
 from analytics_lib.store import writing
+from analytics_lib.store.versions import revision_id
 from tests.make import NOON, at, execution, heartbeat, sample, start, step, table_rows
 
 
@@ -151,7 +152,7 @@ def test_writers_at_once_lose_nothing_and_double_nothing(store: TimeSeriesStore)
 
 
 def test_an_older_agent_may_write_to_a_newer_database(store: TimeSeriesStore, location: str) -> None:
-    set_version(store, "0002")
+    set_version(store, revision_id(SCHEMA_VERSION + 1))
     with TimeSeriesStore(location, clock=lambda: at(60)) as older:
         assert older.write_metrics([execution("e1")]).inserted == 1
         with pytest.raises(SchemaVersionError, match="upgrade rpa-analytics"):
@@ -161,11 +162,11 @@ def test_an_older_agent_may_write_to_a_newer_database(store: TimeSeriesStore, lo
 def test_a_newer_agent_holds_its_rows_until_the_database_is_migrated(
     store: TimeSeriesStore, location: str
 ) -> None:
-    set_version(store, "0000")
+    set_version(store, revision_id(SCHEMA_VERSION - 1))
     with TimeSeriesStore(location, clock=lambda: at(60)) as newer:
         with pytest.raises(SchemaVersionError, match="the rows are held back; run `rpa-analytics migrate`"):
             newer.write_metrics([execution("e1")])
-        set_version(store, "0001")
+        set_version(store, revision_id(SCHEMA_VERSION))
         assert newer.write_metrics([execution("e1")]).inserted == 1
 
 
