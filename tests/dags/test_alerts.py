@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from analytics_lib import TimeSeriesStore
 from tests.dags.conftest import FOLDER, RunDag
 from tests.delivery.server import Mailbox, free_port, mail_server
 
@@ -45,6 +46,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, port: int, **extra: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TimeSeriesStore(tmp_path / "store").close()
     monkeypatch.setenv("RPA_ANALYTICS_STORE", str(tmp_path / "store"))
 
 

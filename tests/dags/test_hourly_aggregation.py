@@ -172,14 +172,14 @@ def test_a_newer_schema_fails_at_once(sqlite_store: TimeSeriesStore, run_dag: Ru
     assert "the database has schema version 9999" in run.log
 
 
-def test_a_store_that_cannot_be_written_is_tried_again_and_then_red(
+def test_a_store_that_is_not_there_is_tried_again_and_then_red(
     run_dag: RunDag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("RPA_ANALYTICS_STORE", str(tmp_path / "file" / "store"))
+    monkeypatch.setenv("RPA_ANALYTICS_STORE", str(tmp_path / "store"))
     run = run_dag("hourly_aggregation", retries=1)
     assert (run.state, run.tries["sweep_abandoned"]) == ("failed", 2)
-    assert "cannot be made (Not a directory): choose one you may write to" in run.log
+    assert "make one there with `rpa-analytics migrate`" in run.log
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_password_is_seen_nowhere(run_dag: RunDag, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,6 +218,7 @@ def test_a_window_that_ends_before_it_starts_is_refused(location: str) -> None:
 
 
 def test_an_empty_store_aggregates_to_nothing(location: str) -> None:
+    TimeSeriesStore(location).close()
     assert set(pipeline.aggregate_pending(location, as_of=LATER).values()) == {0}
 
 

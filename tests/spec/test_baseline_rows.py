@@ -186,6 +186,7 @@ def test_a_dry_run_computes_the_same_and_saves_nothing(store: TimeSeriesStore, l
 
 
 def test_an_empty_store_gives_a_version_without_series(location: str) -> None:
+    TimeSeriesStore(location).close()
     done = recompute(location)
     assert (done["series"], done["ready"], done["bands"], done["hours_read"]) == (0, 0, 0, 0)
     with TimeSeriesStore(location) as store:
