@@ -358,7 +358,8 @@ class Braked(robot_framework.Listener):
 
 
 def test_samples_carry_the_task_that_runs(tmp_path: Path) -> None:
-    text = "*** Tasks ***\nFirst\n    Sleep    1s\n\nSecond\n    Sleep    1s\n"
+    # The first sample waits for psutil to load, which takes seconds on a busy machine.
+    text = "*** Tasks ***\nFirst\n    Sleep    6s\n\nSecond\n    Sleep    2s\n"
     finished = recorded(
         tmp_path,
         write(tmp_path, text),
