@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analytics_lib import __version__, settings
-from analytics_lib.commands import insights, outbox, run, try_results, workflows
+from analytics_lib.commands import agents, insights, outbox, run, try_results, workflows
 from analytics_lib.commands.arguments import add_command, add_store, store_location
 from analytics_lib.errors import RpaAnalyticsError, SettingsError, StoreError
 
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     try_results.add_commands(commands)
     workflows.add_commands(commands)
     insights.add_commands(commands)
+    agents.add_commands(commands)
     outbox.add_commands(commands)
     add_command(commands, "dags-folder", "print the folder of the DAGs, to point Airflow at", _dags_folder)
     return parser

@@ -7,7 +7,6 @@ Datetimes are aware UTC once stored in a record; a naive one means this machine'
 Dimensions that are not known are '' (never None), so that keys and groups have no holes.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -18,6 +17,7 @@ from analytics_lib.errors import RecordError
 
 STATUSES: Final = ("completed", "failed", "cancelled", "timed_out", "skipped")
 EXCEPTION_KINDS: Final = ("", "business", "application")
+COMPONENTS: Final = ("", "daemon", "collector")
 BUCKETS: Final = 16
 
 ID_BYTES: Final = 200
@@ -38,6 +38,8 @@ def shorten(text: str, limit_bytes: int) -> str:
     encoded = text.encode()
     if len(encoded) <= limit_bytes:
         return text
+    import hashlib  # here: it loads OpenSSL, 4 MB that most robots never need
+
     digest = hashlib.blake2b(encoded, digest_size=6).hexdigest()
     return encoded[: limit_bytes - 16].decode(errors="ignore") + "…#" + digest
 
@@ -47,39 +49,52 @@ def _fail(record: object, name: str, problem: str, next_step: str) -> RecordErro
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # a value's own code, or a number of too many digits
+        return f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "…'"
 
 
-def _check_text(record: object, name: str, value: object, limit: int, required: bool, block: bool) -> str:
-    if not isinstance(value, str):
-        raise _fail(record, name, f"is {type(value).__name__}, not text", "pass a str")
-    if required and not value:
-        raise _fail(record, name, "is empty", "name it")
-    if value.isascii() and (value.isprintable() or not value):
-        encoded_length = len(value)
-    else:
-        try:
-            encoded_length = len(value.encode())
-        except UnicodeEncodeError:
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A check of text: so many bytes of UTF-8 at most, no NUL; control characters in a `block` only."""
+
+    limit_bytes: int
+    required: bool = False
+    block: bool = False
+
+    def __call__(self, record: object, name: str, value: object) -> str:
+        if not isinstance(value, str):
+            raise _fail(record, name, f"is {type(value).__name__}, not text", "pass a str")
+        if self.required and not value:
+            raise _fail(record, name, "is empty", "name it")
+        if value.isascii() and (value.isprintable() or not value):
+            encoded_length = len(value)
+        else:
+            try:
+                encoded_length = len(value.encode())
+            except UnicodeEncodeError:
+                raise _fail(
+                    record, name, "contains a lone surrogate", "decode the text with its right encoding"
+                ) from None
+            if "\0" in value:
+                raise _fail(record, name, "contains NUL", "remove it: databases refuse it")
+            if not self.block and any(c < " " or c == "\x7f" for c in value):
+                raise _fail(
+                    record, name, f"contains control characters ({_show(value)})", "use printable text"
+                )
+        if encoded_length > self.limit_bytes:
             raise _fail(
-                record, name, "contains a lone surrogate", "decode the text with its right encoding"
-            ) from None
-        if "\0" in value:
-            raise _fail(record, name, "contains NUL", "remove it: databases refuse it")
-        if not block and any(c < " " or c == "\x7f" for c in value):
-            raise _fail(record, name, f"contains control characters ({_show(value)})", "use printable text")
-    if encoded_length > limit:
-        raise _fail(
-            record,
-            name,
-            f"is {encoded_length} bytes long, the limit is {limit} ({_show(value)})",
-            "shorten it at the source",
-        )
-    return value
+                record,
+                name,
+                f"is {encoded_length} bytes long, the limit is {self.limit_bytes} ({_show(value)})",
+                "shorten it at the source",
+            )
+        return value
 
 
-def _check_time(record: object, name: str, value: object) -> datetime:
+def check_time(record: object, name: str, value: object) -> datetime:
     if not isinstance(value, datetime):
         raise _fail(record, name, f"is {_show(value)}, not a datetime", "pass an aware datetime")
     if value.tzinfo is UTC:
@@ -94,65 +109,84 @@ def _check_time(record: object, name: str, value: object) -> datetime:
     return moment
 
 
-def _check_number(record: object, name: str, value: object) -> float:
+def _check_size(record: object, name: str, value: object) -> float | int:
+    """A finite number of a size that every database takes, negative ones too."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _fail(record, name, f"is {_show(value)}, not a number", "pass a finite number")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise _fail(record, name, f"is {value}", "leave it out (None) where it is not known")
-    if value < 0:
+    if not -9e18 <= value <= 9e18:  # compared exactly: an int may be too large to become a float, or text
+        raise _fail(record, name, "is beyond ±9e18", "check the unit it came in")
+    return value
+
+
+def check_offset(record: object, name: str, value: object) -> float:
+    return float(_check_size(record, name, value))
+
+
+def _check_positive(record: object, name: str, value: object) -> float | int:
+    number = _check_size(record, name, value)
+    if number < 0:
         raise _fail(record, name, f"is negative ({value})", "check the clock or the counter it came from")
-    if value > 9e18:
-        raise _fail(record, name, f"is {value:.3g}", "check the unit it came in")
-    return float(value)
+    return number
 
 
-def _check_count(record: object, name: str, value: object) -> int:
+def check_number(record: object, name: str, value: object) -> float:
+    return float(_check_positive(record, name, value))
+
+
+def check_count(record: object, name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _fail(record, name, f"is {_show(value)}, not a whole number", "pass an int")
-    return int(_check_number(record, name, value))
+    return int(_check_positive(record, name, value))
 
 
-def _check_attributes(record: object, name: str, value: object) -> Mapping[str, str]:
+def check_attributes(record: object, name: str, value: object) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         raise _fail(record, name, f"is {type(value).__name__}, not a mapping", "pass a dict of text to text")
     if len(value) > 64:
         raise _fail(record, name, f"has {len(value)} entries, the limit is 64", "keep what you filter by")
     for key, item in value.items():
-        _check_text(record, f"{name} key", key, ID_BYTES, True, False)
-        _check_text(record, f"{name}[{key!r}]", item, NAME_BYTES, False, True)
+        _ID(record, f"{name} key", key)
+        _BLOCK(record, f"{name}[{key!r}]", item)
     return dict(sorted(value.items()))
 
 
 Check = Callable[[object, str, object], object]
 
 
-def _text(limit: int, *, required: bool = False, block: bool = False) -> Check:
-    return lambda record, name, value: _check_text(record, name, value, limit, required, block)
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A check for one of a few words."""
 
+    allowed: tuple[str, ...]
 
-def _one_of(allowed: tuple[str, ...]) -> Check:
-    def check(record: object, name: str, value: object) -> str:
-        if value not in allowed:
-            words = ", ".join(repr(word) for word in allowed)
+    def __call__(self, record: object, name: str, value: object) -> str:
+        if value not in self.allowed:
+            words = ", ".join(repr(word) for word in self.allowed)
             raise _fail(record, name, f"is {_show(value)}", f"use one of {words}")
         return str(value)
 
-    return check
+
+@dataclass(frozen=True, slots=True)
+class OrNone:
+    """A check that lets None pass."""
+
+    check: Check
+
+    def __call__(self, record: object, name: str, value: object) -> object:
+        return None if value is None else self.check(record, name, value)
 
 
-def _optional(check: Check) -> Check:
-    return lambda record, name, value: None if value is None else check(record, name, value)
-
-
-def _message(record: object, name: str, value: object) -> str:
-    text = _check_text(record, name, value, 1 << 24, False, True)
+def check_message(record: object, name: str, value: object) -> str:
+    text = _ANY_TEXT(record, name, value)
     if len(text) * 4 > MESSAGE_BYTES and len(encoded := text.encode()) > MESSAGE_BYTES:
         object.__setattr__(record, f"{name}_truncated", True)
         return encoded[:MESSAGE_BYTES].decode(errors="ignore")
     return text
 
 
-def _flag(record: object, name: str, value: object) -> bool:
+def check_flag(record: object, name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise _fail(record, name, f"is {_show(value)}", "pass True or False")
     return value
@@ -163,14 +197,16 @@ def _f(check: Check, *, context: bool = False, **default: Any) -> Any:
     return field(**default, metadata={"check": check, "context": context})
 
 
-_ID = _text(ID_BYTES, required=True)
-_WORD = _text(ID_BYTES)
-_TIME: Check = _check_time
-_NUMBER: Check = _check_number
-_COUNT: Check = _check_count
-_ATTRIBUTES: Check = _check_attributes
-_MAYBE = _optional(_NUMBER)
-_MAYBE_COUNT = _optional(_COUNT)
+_ID = Text(ID_BYTES, required=True)
+_WORD = Text(ID_BYTES)
+_BLOCK = Text(NAME_BYTES, block=True)
+_ANY_TEXT = Text(1 << 24, block=True)
+_TIME: Check = check_time
+_NUMBER: Check = check_number
+_COUNT: Check = check_count
+_ATTRIBUTES: Check = check_attributes
+_MAYBE = OrNone(_NUMBER)
+_MAYBE_COUNT = OrNone(_COUNT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,24 +261,24 @@ class ExecutionMetrics(_Dimensions):
     kind: ClassVar[str] = "execution"
 
     execution_id: str = _f(_ID)
-    workflow_id: str = _f(_text(NAME_BYTES, required=True))
-    status: str = _f(_one_of(STATUSES))
+    workflow_id: str = _f(Text(NAME_BYTES, required=True))
+    status: str = _f(OneOf(STATUSES))
     started_at: datetime = _f(_TIME)
     ended_at: datetime = _f(_TIME)
     duration_ms: float = _f(_NUMBER)
-    exception_kind: str = _f(_one_of(EXCEPTION_KINDS), default="")
-    message: str = _f(_message, default="")
-    message_truncated: bool = _f(_flag, context=True, default=False)
+    exception_kind: str = _f(OneOf(EXCEPTION_KINDS), default="")
+    message: str = _f(check_message, default="")
+    message_truncated: bool = _f(check_flag, context=True, default=False)
     steps_total: int | None = _f(_MAYBE_COUNT, default=None)
     steps_completed: int | None = _f(_MAYBE_COUNT, default=None)
     steps_failed: int | None = _f(_MAYBE_COUNT, default=None)
     attempt: int = _f(_COUNT, default=1)
-    queued_at: datetime | None = _f(_optional(_TIME), default=None)
+    queued_at: datetime | None = _f(OrNone(_TIME), default=None)
     parent_execution_id: str = _f(_WORD, default="")
     transaction_id: str = _f(_WORD, default="")
-    suite: str = _f(_text(NAME_BYTES), context=True, default="")
+    suite: str = _f(Text(NAME_BYTES), context=True, default="")
     attributes: Mapping[str, str] = _f(_ATTRIBUTES, context=True, default_factory=dict)
-    clock_skewed: bool = _f(_flag, context=True, default=False)
+    clock_skewed: bool = _f(check_flag, context=True, default=False)
     recorder_id: str = _f(_WORD, context=True, default="")
     source: str = _f(_WORD, context=True, default="")
 
@@ -264,10 +300,10 @@ class StepMetrics(_Dimensions):
     execution_id: str = _f(_ID)
     recorder_id: str = _f(_ID)
     step_seq: int = _f(_COUNT)
-    workflow_id: str = _f(_text(NAME_BYTES, required=True))
-    step_id: str = _f(_text(NAME_BYTES, required=True))
-    step_name: str = _f(_text(NAME_BYTES), default="")
-    status: str = _f(_one_of(STATUSES))
+    workflow_id: str = _f(Text(NAME_BYTES, required=True))
+    step_id: str = _f(Text(NAME_BYTES, required=True))
+    step_name: str = _f(Text(NAME_BYTES), default="")
+    status: str = _f(OneOf(STATUSES))
     started_at: datetime = _f(_TIME)
     ended_at: datetime = _f(_TIME)
     duration_ms: float = _f(_NUMBER)
@@ -275,12 +311,12 @@ class StepMetrics(_Dimensions):
     parent_step_seq: int | None = _f(_MAYBE_COUNT, default=None)
     depth: int = _f(_COUNT, default=0)
     step_type: str = _f(_WORD, default="")
-    exception_kind: str = _f(_one_of(EXCEPTION_KINDS), default="")
-    message: str = _f(_message, default="")
-    message_truncated: bool = _f(_flag, context=True, default=False)
+    exception_kind: str = _f(OneOf(EXCEPTION_KINDS), default="")
+    message: str = _f(check_message, default="")
+    message_truncated: bool = _f(check_flag, context=True, default=False)
     retries: int = _f(_COUNT, default=0)
     transaction_id: str = _f(_WORD, default="")
-    clock_skewed: bool = _f(_flag, context=True, default=False)
+    clock_skewed: bool = _f(check_flag, context=True, default=False)
     source: str = _f(_WORD, context=True, default="")
 
     def _check_whole(self) -> None:
@@ -301,7 +337,7 @@ class ResourceMetrics(_Dimensions):
     agent_id: str = _f(_ID)
     target: str = _f(_ID)
     sampled_at: datetime = _f(_TIME)
-    workflow_id: str = _f(_text(NAME_BYTES), context=True, default="")
+    workflow_id: str = _f(Text(NAME_BYTES), context=True, default="")
     execution_id: str = _f(_WORD, context=True, default="")
     cpu_percent: float | None = _f(_MAYBE, default=None)
     memory_used_bytes: int | None = _f(_MAYBE_COUNT, default=None)
@@ -328,11 +364,11 @@ class ExecutionStart(_Dimensions):
     kind: ClassVar[str] = "execution_start"
 
     execution_id: str = _f(_ID)
-    workflow_id: str = _f(_text(NAME_BYTES, required=True))
+    workflow_id: str = _f(Text(NAME_BYTES, required=True))
     started_at: datetime = _f(_TIME)
-    queued_at: datetime | None = _f(_optional(_TIME), default=None)
+    queued_at: datetime | None = _f(OrNone(_TIME), default=None)
     parent_execution_id: str = _f(_WORD, default="")
-    suite: str = _f(_text(NAME_BYTES), context=True, default="")
+    suite: str = _f(Text(NAME_BYTES), context=True, default="")
     recorder_id: str = _f(_WORD, context=True, default="")
     source: str = _f(_WORD, context=True, default="")
 
@@ -344,7 +380,7 @@ class ExecutionHeartbeat(_Dimensions):
     kind: ClassVar[str] = "execution_heartbeat"
 
     execution_id: str = _f(_ID)
-    workflow_id: str = _f(_text(NAME_BYTES, required=True))
+    workflow_id: str = _f(Text(NAME_BYTES, required=True))
     sent_at: datetime = _f(_TIME)
 
 
@@ -353,7 +389,9 @@ class AgentHeartbeat(_Dimensions):
     """A sign that an agent is alive, and how much it still has to deliver. Key: agent_id, sent_at.
 
     `complete_to`: everything the agent recorded before this moment has been delivered with or
-    before this row. Counters run since the agent started.
+    before this row. Counters run since the agent started. `component`: the daemon, or the collector
+    inside a robot's process, which ends with it; '' where an older agent does not say.
+    `clock_offset_ms`: what the database's clock is ahead of the agent's.
     """
 
     kind: ClassVar[str] = "agent_heartbeat"
@@ -365,7 +403,14 @@ class AgentHeartbeat(_Dimensions):
     rows_pending: int = _f(_COUNT, default=0)
     rows_dropped: int = _f(_COUNT, default=0)
     rows_quarantined: int = _f(_COUNT, default=0)
-    problem: str = _f(_text(NAME_BYTES, block=True), default="")
+    problem: str = _f(Text(NAME_BYTES, block=True), default="")
+    # Out of the content hash, or it would not compare with that of rows stored by older agents.
+    component: str = _f(OneOf(COMPONENTS), context=True, default="")
+    rows_recorded: int = _f(_COUNT, context=True, default=0)
+    rows_delivered: int = _f(_COUNT, context=True, default=0)
+    spool_bytes: int = _f(_COUNT, context=True, default=0)
+    oldest_undelivered_at: datetime | None = _f(OrNone(_TIME), context=True, default=None)
+    clock_offset_ms: float | None = _f(OrNone(check_offset), context=True, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,8 +420,8 @@ class QuarantinedRecord(_Record):
     kind: ClassVar[str] = "quarantine"
 
     record_kind: str = _f(_WORD)
-    reason: str = _f(_text(4 * NAME_BYTES, required=True, block=True))
-    payload: str = _f(_text(PAYLOAD_BYTES, block=True))
+    reason: str = _f(Text(4 * NAME_BYTES, required=True, block=True))
+    payload: str = _f(Text(PAYLOAD_BYTES, block=True))
     received_at: datetime = _f(_TIME)
     host: str = _f(_WORD, default="")
 

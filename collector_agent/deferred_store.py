@@ -2,9 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
+from analytics_lib.record_values import Values
 from analytics_lib.records import Record
 from collector_agent.problems import clear_problem, report_problem
 from collector_agent.redaction import clean_message
@@ -12,6 +13,8 @@ from collector_agent.redaction import clean_message
 if TYPE_CHECKING:
     from analytics_lib.store import TimeSeriesStore, WriteResult
 
+# Pages that SQLite keeps in memory. Who analyses has 64 MB; who only appends gains nothing by them.
+_SQLITE_CACHE_KB: Final = 2_048
 _log = logging.getLogger("rpa_agent")
 
 
@@ -31,8 +34,23 @@ class DeferredStore:
 
     def write_metrics(self, records: Iterable[Record]) -> "WriteResult":
         """As the store's own. Raises what it raises, at the latest after the database's time-outs."""
+        return self._reported_write(lambda store: store.write_metrics(records))
+
+    def write_values(self, batch: Sequence[tuple[str, Values]]) -> "WriteResult":
+        """As the store's own. Raises what it raises, at the latest after the database's time-outs."""
+        return self._reported_write(lambda store: store.write_values(batch))
+
+    def clock_offset_ms(self) -> float | None:
+        """What the database's clock is ahead of this machine's; None where that cannot be told now."""
         try:
-            result = self._opened().write_metrics(records)
+            return self._opened().clock_offset_ms()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next write meets and reports it
+            _log.debug("the database does not tell its time: %s", clean_message(error))
+            return None
+
+    def _reported_write(self, write: "Callable[[TimeSeriesStore], WriteResult]") -> "WriteResult":
+        try:
+            result = write(self._opened())
         except Exception as error:
             self._report(clean_message(error))
             raise
@@ -51,6 +69,7 @@ class DeferredStore:
                 from analytics_lib.store import TimeSeriesStore
 
                 self._store = TimeSeriesStore(self._location)
+                _keep_small(self._store)
             return self._store
 
     def _report(self, problem: str) -> None:
@@ -64,3 +83,17 @@ class DeferredStore:
             clear_problem(self._component)
             if before:
                 _log.warning("the store takes rows again")
+
+
+def _keep_small(store: "TimeSeriesStore") -> None:
+    """Beside a robot memory is scarce."""
+    if store.engine.dialect.name != "sqlite":
+        return
+    from sqlalchemy import event
+
+    store.close()  # connections that are made from now on
+    event.listen(
+        store.engine,
+        "connect",
+        lambda connection, _record: connection.execute(f"PRAGMA cache_size = -{_SQLITE_CACHE_KB}"),
+    )

@@ -32,7 +32,7 @@ from analytics_lib.schema.rollups import (
     rollup_step_hourly,
 )
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 POSTGRES_SCHEMA: Final = "rpa"
 VERSION_TABLE: Final = "rpa_schema_version"
 

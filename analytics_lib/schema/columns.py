@@ -30,8 +30,19 @@ def time(name: str, comment: str, *, key: bool = False, nullable: bool = False) 
     )
 
 
-def count(name: str, comment: str, *, key: bool = False, nullable: bool = False) -> Column[int]:
-    return Column(name, BigInteger, primary_key=key, nullable=nullable, autoincrement=False, comment=comment)
+def count(
+    name: str, comment: str, *, key: bool = False, nullable: bool = False, default: str | None = None
+) -> Column[int]:
+    """`default`: what the rows of those get who do not know the column, older agents."""
+    return Column(
+        name,
+        BigInteger,
+        primary_key=key,
+        nullable=nullable,
+        autoincrement=False,
+        server_default=default,
+        comment=comment,
+    )
 
 
 def number(name: str, comment: str, *, nullable: bool = False) -> Column[float]:

@@ -156,9 +156,16 @@ agent_heartbeat = Table(
     count("rows_dropped", "rows dropped since the agent started"),
     count("rows_quarantined", "rows quarantined since the agent started"),
     text("problem", "what the agent struggles with"),
+    text("component", "daemon, collector (inside a robot's process) or '' (an older agent)"),
+    count("rows_recorded", "rows recorded since the agent started", default="0"),
+    count("rows_delivered", "rows delivered since the agent started", default="0"),
+    count("spool_bytes", "size of its spool", default="0"),
+    time("oldest_undelivered_at_us", "when the oldest row happened that waits", nullable=True),
+    number("clock_offset_ms", "what the database's clock is ahead of the agent's, ms", nullable=True),
     *dimensions(),
     *bookkeeping("host"),
     Index(None, "sent_at_us"),
+    Index(None, "component", "agent_id", "sent_at_us"),  # the newest of each daemon, past all collectors
     comment="Signs of life of agents: what tells a dead agent from a silent workflow.",
 )
 

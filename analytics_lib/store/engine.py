@@ -2,12 +2,13 @@
 
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from analytics_lib.errors import StoreError
 from analytics_lib.schema import POSTGRES_SCHEMA
@@ -100,6 +101,25 @@ def connect_to_read(engine: Engine) -> Connection:
     if engine.dialect.name == "sqlite":
         return connection.execution_options(reads_only=True)
     return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def clock_offset_ms(engine: Engine) -> float | None:
+    """See `TimeSeriesStore.clock_offset_ms`."""
+    if engine.dialect.name == "sqlite":
+        return None
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))  # connecting takes its time, asking only a moment
+            before = time.time()
+            theirs = float(
+                connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+            )
+            after = time.time()
+    except SQLAlchemyError as error:
+        raise StoreError(
+            f"the store {shown_url(engine.url)} does not tell its time: {error.args[0]}"
+        ) from None
+    return (theirs - (before + after) / 2) * 1000
 
 
 def describe(location: str | Path) -> str:

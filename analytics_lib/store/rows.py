@@ -2,19 +2,27 @@
 
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
+from struct import unpack
 from typing import Any, Final
 
+from sqlalchemy import Column, DefaultClause, Double
+
 from analytics_lib.catalog import TIME_COLUMN
+from analytics_lib.record_values import FIELDS, record_of, values_of
 from analytics_lib.records import BUCKETS, RECORD_TYPES, QuarantinedRecord, Record
 from analytics_lib.schema import RAW_TABLES
-from analytics_lib.windows import from_us, hour_of, to_us
+from analytics_lib.windows import HOUR_US
 
 Row = tuple[Any, ...]
+NO_DEFAULT: Final = object()
+_CONTROL: Final = re.compile("[\0-\x1f\x7f]")
 
 
 @lru_cache(maxsize=4096)
@@ -23,23 +31,17 @@ def bucket_of(key: str) -> int:
     return zlib.crc32(key.encode()) % BUCKETS
 
 
-def _to_time(moment: datetime | None) -> int | None:
-    return None if moment is None else to_us(moment)
+_EMPTY_HASH: Final = hashlib.blake2b(digest_size=8)  # copied: reading the argument costs as much as hashing
 
 
-def _to_json(mapping: Mapping[str, str]) -> str:
-    return json.dumps(mapping, ensure_ascii=False, separators=(",", ":")) if mapping else ""
-
-
-def _from_json(text: str) -> Mapping[str, str]:
-    return json.loads(text) if text else {}
-
-
-def _hash(facts: Sequence[Any]) -> int:
-    """Signed 64 bits over what happened; floats at 1e-3 so that two roundings of one time agree."""
-    content = repr([round(fact, 3) if isinstance(fact, float) else fact for fact in facts])
-    digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+def hashes_of(texts: Iterable[str]) -> tuple[int, ...]:
+    """Signed 64 bits of each text that says what happened."""
+    digests = []
+    for text in texts:
+        content = _EMPTY_HASH.copy()
+        content.update(text.encode("utf-8", "surrogatepass"))
+        digests.append(content.digest())
+    return unpack(f">{len(digests)}q", b"".join(digests))
 
 
 @dataclass(frozen=True)
@@ -47,81 +49,75 @@ class Layout:
     """How one kind of record fills its table."""
 
     kind: str
-    record_type: type[Record]
     table: str
     columns: tuple[str, ...]
     natural_key: tuple[str, ...]  # what makes two rows the same; without the partitions' time
+    defaults: tuple[Any, ...]  # what the database fills in itself; `NO_DEFAULT` where it does not
     has_execution: bool
     marked: bool  # whether its arrival concerns the rollups
+    facts_at: tuple[int, ...]  # the values that the content hash is made of
+    shard_at: int  # the value that the bucket is made of
     to_row: Callable[[Record], Row]
     from_row: Callable[[Mapping[str, Any]], Record]
 
     def position(self, column: str) -> int:
         return self.columns.index(column)
 
-    def mark_of(self, row: Row) -> tuple[int, int]:
-        """(hour, bucket) of a marked row."""
-        return hour_of(row[self.position(TIME_COLUMN[self.kind])]), row[self.position("bucket")]  # type: ignore[index]  # marked kinds are sources
+    def marks_of(self, rows: Sequence[Row]) -> set[tuple[int, int]]:
+        """(hour, bucket) of marked rows."""
+        moment_at = self.position(TIME_COLUMN[self.kind])  # type: ignore[index]  # marked kinds are sources
+        bucket_at = self.position("bucket")
+        hours = {(row[moment_at] // HOUR_US, row[bucket_at]) for row in rows}
+        return {(hour * HOUR_US, bucket) for hour, bucket in hours}
+
+
+def _default_of(column: Column[Any]) -> Any:
+    if column.nullable:
+        return None
+    given = column.server_default
+    return "" if isinstance(given, DefaultClause) and given.arg == "" else NO_DEFAULT
 
 
 def _layout(record_type: type[Record]) -> Layout:
-    table = RAW_TABLES[record_type.kind]
-    columns = [column.name for column in table.columns]
-    own = list(fields(record_type))
-    converters: dict[str, Callable[[Any], Any]] = {}
-    back: dict[str, Callable[[Any], Any]] = {}
-    column_of: dict[str, str] = {}
-    for f in own:
-        if f.name in columns:
-            column_of[f.name] = f.name
-        else:
-            column_of[f.name] = f"{f.name}_us"
-            converters[f.name] = _to_time
-            back[f.name] = lambda value: None if value is None else from_us(value)
-    if "attributes" in column_of:
-        converters["attributes"] = _to_json
-        back["attributes"] = _from_json
-    for column in table.columns:
-        if column.name.endswith(("_skewed", "_truncated")):
-            back[column.name] = bool
-    shard_field = "workflow_id" if "workflow_id" in column_of and record_type.kind != "resource" else "host"
-    plan = [(f.name, converters.get(f.name), not f.metadata["context"]) for f in own]
-    by_record = [column_of[f.name] for f in own]
-    computed = [column for column in columns if column not in by_record]
+    kind = record_type.kind
+    table = RAW_TABLES[kind]
+    own = FIELDS[kind]
+    computed = [column.name for column in table.columns if column.name not in own]
+    facts_at = [at for at, f in enumerate(fields(record_type)) if not f.metadata["context"]]
+    facts_of = itemgetter(*facts_at)
+    numbers_at = [at for at, fact in enumerate(facts_at) if isinstance(table.c[own[fact]].type, Double)]
+    shard_at = own.index("workflow_id" if "workflow_id" in own and kind != "resource" else "host")
+    flags = [own.index(name) for name in own if name.endswith(("_skewed", "_truncated"))]
 
     def to_row(record: Record) -> Row:
-        row: list[Any] = []
-        facts: list[Any] = []
-        for name, convert, is_fact in plan:
-            value = getattr(record, name)
-            if convert is not None:
-                value = convert(value)
-            row.append(value)
-            if is_fact:
-                facts.append(value)
-        if computed == ["bucket", "content_hash"]:
-            row += (bucket_of(getattr(record, shard_field)), _hash(facts))
-        else:
-            row.append(hashlib.blake2b(repr(facts[:3]).encode(), digest_size=16).hexdigest())
-        return tuple(row)
+        values = values_of(record)
+        facts = [*facts_of(values)]
+        if computed != ["bucket", "content_hash"]:
+            return (*values, hashlib.blake2b(repr(facts[:3]).encode(), digest_size=16).hexdigest())
+        for at in numbers_at:  # at 1e-3, so that two roundings of one time agree
+            if isinstance(facts[at], float):
+                facts[at] = round(facts[at], 3)
+        return (*values, bucket_of(values[shard_at]), *hashes_of([repr(facts)]))
 
     def from_row(row: Mapping[str, Any]) -> Record:
-        values = {name: row[column] for name, column in column_of.items()}
-        for name, convert in back.items():
-            values[name] = convert(values[name])
-        return record_type(**values)
+        values = [row[name] for name in own]
+        for at in flags:
+            values[at] = bool(values[at])  # SQLite's are 0 and 1
+        return record_of(kind, values)
 
     key = tuple(column.name for column in table.primary_key.columns)
-    if record_type.kind == "step":
+    if kind == "step":
         key = tuple(name for name in key if name != "ended_at_us")
     return Layout(
-        kind=record_type.kind,
-        record_type=record_type,
+        kind=kind,
         table=table.name,
-        columns=(*by_record, *computed),
+        columns=(*own, *computed),
         natural_key=key,
+        defaults=tuple(_default_of(table.c[name]) for name in (*own, *computed)),
         has_execution="execution_id" in key,
-        marked=record_type.kind in TIME_COLUMN,
+        marked=kind in TIME_COLUMN,
+        facts_at=tuple(facts_at),
+        shard_at=shard_at,
         to_row=to_row,
         from_row=from_row,
     )
@@ -136,18 +132,48 @@ def show_payload(value: object) -> str:
         value = {f.name: getattr(value, f.name) for f in fields(value)}
     try:
         text = json.dumps(value, default=str)
-    except (TypeError, ValueError, RecursionError):
-        text = json.dumps(repr(value)[:10_000])
+    except Exception:  # noqa: BLE001  # whatever the value's own code raises
+        text = json.dumps(_shown(value)[:10_000])
     return text if len(text) <= 60_000 else json.dumps(text[:50_000])
 
 
 def quarantined(value: object, reason: str, now: datetime) -> QuarantinedRecord:
     """The record that keeps a row aside with its reason."""
     kind = getattr(value, "kind", None)
+    return _quarantined(kind or type(value).__name__, value, getattr(value, "host", ""), reason, now)
+
+
+def quarantined_values(kind: object, values: object, reason: str, now: datetime) -> QuarantinedRecord:
+    """The same of values that make no record; they are shown with their names where these fit."""
+    names = FIELDS.get(kind, ()) if isinstance(kind, str) else ()
+    if not names or not isinstance(values, (list, tuple)) or len(values) != len(names):
+        return _quarantined(kind, values, "", reason, now)
+    named = dict(zip(names, values, strict=True))
+    return _quarantined(kind, named, named["host"], reason, now)
+
+
+def _quarantined(
+    kind: object, payload: object, host: object, reason: str, now: datetime
+) -> QuarantinedRecord:
     return QuarantinedRecord(
-        record_kind=kind if isinstance(kind, str) else type(value).__name__[:50],
-        reason=reason[:1500].encode(errors="replace").decode().replace("\0", "\ufffd"),
-        payload=show_payload(value),
+        record_kind=_name(kind),
+        reason=_clean(reason, 1500),
+        payload=show_payload(payload),
         received_at=now,
-        host=str(getattr(value, "host", ""))[:50],
+        host=_name(host),
     )
+
+
+def _name(value: object) -> str:
+    return _CONTROL.sub("\ufffd", _clean(value if isinstance(value, str) else type(value).__name__, 50))
+
+
+def _clean(text: str, longest: int) -> str:
+    return text[:longest].encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  # a value's own code, or a number of too many digits
+        return f"a {type(value).__name__} that cannot be shown"

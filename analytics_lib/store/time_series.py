@@ -9,10 +9,11 @@ from sqlalchemy import Engine
 
 from analytics_lib import catalog
 from analytics_lib.errors import QueryError, StoreError
+from analytics_lib.record_values import Values
 from analytics_lib.records import Record
 from analytics_lib.schema import SCHEMA_VERSION
-from analytics_lib.store.engine import connect_to_read, describe, open_engine, store_url
-from analytics_lib.store.ingest import write_batch
+from analytics_lib.store.engine import clock_offset_ms, connect_to_read, describe, open_engine, store_url
+from analytics_lib.store.ingest import write_batch, write_values
 from analytics_lib.store.reading import SOURCES, checked_filters, select_aggregate, select_range
 from analytics_lib.store.versions import check_readable, check_writable, ensure_schema
 from analytics_lib.store.writing import WriteResult
@@ -58,10 +59,28 @@ class TimeSeriesStore:
         Raises StoreError when the database does not take the batch (sending it again is safe) and
         SchemaVersionError when it waits for a migration.
         """
+        self._check_writable()
+        return write_batch(self.engine, records, self._clock())
+
+    def write_values(self, batch: Sequence[tuple[str, Values]]) -> WriteResult:
+        """As `write_metrics` of the records that the values make (`record_values.record_of`), but quicker.
+
+        What makes no record is quarantined with the reason, and the rest stored.
+        """
+        self._check_writable()
+        return write_values(self.engine, batch, self._clock())
+
+    def clock_offset_ms(self) -> float | None:
+        """What the database's clock is ahead of this machine's; None for SQLite, which has none of its own.
+
+        Good to half the time that asking takes. Raises StoreError when the database does not answer.
+        """
+        return clock_offset_ms(self.engine)
+
+    def _check_writable(self) -> None:
         if self.schema_version < SCHEMA_VERSION:
             self.schema_version = ensure_schema(self.engine)  # it may have been migrated meanwhile
             check_writable(self.schema_version)
-        return write_batch(self.engine, records, self._clock())
 
     def query_range(
         self,

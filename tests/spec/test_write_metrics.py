@@ -100,7 +100,7 @@ def test_a_batch_that_fails_half_way_leaves_nothing(
     def lost(*_: object) -> None:
         raise store.engine.dialect.loaded_dbapi.OperationalError("the connection is gone")
 
-    monkeypatch.setattr("analytics_lib.store.ingest.insert_marks", lost)
+    monkeypatch.setattr("analytics_lib.store.committing.insert_marks", lost)
     with pytest.raises(StoreError, match="nothing of it is stored; send it again"):
         store.write_metrics(mixed_batch())
     monkeypatch.undo()
