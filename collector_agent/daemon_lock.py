@@ -7,40 +7,16 @@ folder may be shared by several machines.
 
 import json
 import os
-import re
-import socket
-import sys
 import time
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import Final, Self
 
 from analytics_lib.errors import RpaAnalyticsError, SettingsError
-from collector_agent.locations import STATE_VARIABLE, state_folder
+from collector_agent.file_lock import lock, unlock
+from collector_agent.locations import STATE_VARIABLE, host_in_file_names, state_folder
 
 _ATTEMPTS: Final = 5  # somebody who just looks holds the lock for a moment
 _PAUSE_SEC: Final = 0.1
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _OFFSET: Final = 1 << 20  # locked bytes cannot be read: lock one far behind the text
-
-    def _lock(file: IO[bytes], *, for_itself: bool) -> None:
-        file.seek(_OFFSET)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-    def _unlock(file: IO[bytes]) -> None:
-        file.seek(_OFFSET)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes], *, for_itself: bool) -> None:
-        fcntl.flock(file, (fcntl.LOCK_EX if for_itself else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-
-    def _unlock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class DaemonLock:
@@ -51,19 +27,20 @@ class DaemonLock:
         path = lock_file()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = path.open("a+b")
+            # Whoever may look into the folder may see that a daemon runs; it says nothing else.
+            mode = 0o600 | (path.parent.stat().st_mode & 0o044)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            self._file = os.fdopen(os.open(path, flags, mode), "a+b")
         except OSError as error:
             raise SettingsError(
                 f"the state folder {path.parent} cannot be written to ({error.strerror}): "
                 f"name another by {STATE_VARIABLE}"
             ) from None
         for attempt in range(_ATTEMPTS):
-            try:
-                _lock(self._file, for_itself=True)
+            if lock(self._file.fileno()):
                 break
-            except OSError:
-                if attempt < _ATTEMPTS - 1:
-                    time.sleep(_PAUSE_SEC)
+            if attempt < _ATTEMPTS - 1:
+                time.sleep(_PAUSE_SEC)
         else:
             self._file.close()
             raise RpaAnalyticsError(
@@ -82,7 +59,7 @@ class DaemonLock:
 
     def release(self) -> None:
         self._file.truncate(0)
-        _unlock(self._file)
+        unlock(self._file.fileno())
         self._file.close()
 
 
@@ -90,11 +67,9 @@ def daemon_is_running() -> bool:
     """Whether a daemon samples this machine (one with the same state folder). Never raises."""
     try:
         with lock_file().open("rb") as file:
-            try:
-                _lock(file, for_itself=False)
-            except OSError:
+            if not lock(file.fileno(), for_itself=False):
                 return True
-            _unlock(file)
+            unlock(file.fileno())
             return False
     except OSError:  # no file, no daemon; or one that we may not see
         return False
@@ -111,8 +86,7 @@ def daemon_pid() -> int | None:
 
 
 def lock_file() -> Path:
-    host = re.sub(r"[^\w.-]", "_", socket.gethostname())[:100]
-    return state_folder() / f"daemon-{host}.lock"
+    return state_folder() / f"daemon-{host_in_file_names()}.lock"
 
 
 def _whose() -> str:

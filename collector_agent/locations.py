@@ -1,10 +1,12 @@
 """Where the agent's files lie on each platform; standard library only."""
 
 import os
+import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
+
+from collector_agent.own_names import host_name
 
 CONFIG_VARIABLE: Final = "RPA_AGENT_CONFIG"
 STATE_VARIABLE: Final = "RPA_AGENT_STATE"
@@ -42,6 +44,11 @@ def state_folder() -> Path:
     return _folder_of("XDG_STATE_HOME", home / ".local" / "state") / _FOLDER_NAME
 
 
+def host_in_file_names() -> str:
+    """This machine's name, fit for a file's: a home folder may be shared by several machines."""
+    return re.sub(r"[^\w.-]", "_", host_name())[:100]
+
+
 def expanded(path: Path) -> Path:
     """With the home folder for its ~; as it is written where nobody has such a home."""
     try:
@@ -54,6 +61,8 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:  # an account without a home folder: services, containers
+        import tempfile  # here: it loads a lot for a case so rare
+
         return Path(tempfile.gettempdir())
 
 

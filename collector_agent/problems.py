@@ -5,21 +5,22 @@ no store to write to, and its robot's standard error is often seen by nobody.
 """
 
 import json
-import os
+import logging
 import re
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 from zlib import crc32
 
 from collector_agent.locations import state_folder
+from collector_agent.private_file import replace_private
 from collector_agent.redaction import clean_message, clean_name
 
 _SUFFIX: Final = ".problem.json"
 _TEXT_CHARACTERS: Final = 4_000
+_log = logging.getLogger("rpa_agent")
+_log.addHandler(logging.NullHandler())  # or, where nobody configures logging, it went to standard error
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +35,19 @@ class Problem:
 def report_problem(component: str, text: str) -> None:
     """Leaves the component's problem, instead of the one it left before. Never raises.
 
-    Secrets that we know the shape of are masked. What cannot be written is said on standard error.
+    Secrets that we know the shape of are masked. What cannot be written is said in the log "rpa_agent": a
+    robot's standard error is its own.
     """
     try:
         path = _file_of(component)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = {
             "component": clean_name(component, 100),
             "text": clean_message(text)[:_TEXT_CHARACTERS],
             "reported_at": datetime.now(UTC).isoformat(),
         }
-        new = path.with_name(f"{uuid4().hex}.new")
-        try:
-            new.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(new, path)
-        finally:
-            new.unlink(missing_ok=True)
+        replace_private(path, content)
     except Exception as error:  # noqa: BLE001  # the robot goes on whatever happens to our note
-        _say(f"rpa-agent: {clean_message(text)} (this could not be noted: {clean_message(error)})")
+        _log.warning("%s (this could not be noted: %s)", clean_message(text), clean_message(error))
 
 
 def clear_problem(component: str) -> None:
@@ -59,7 +55,7 @@ def clear_problem(component: str) -> None:
     try:
         _file_of(component).unlink(missing_ok=True)
     except Exception as error:  # noqa: BLE001  # as above
-        _say(f"rpa-agent: the solved problem of {component!r} could not be cleared: {error}")
+        _log.warning("the solved problem of %r could not be cleared: %s", component, error)
 
 
 def read_problems() -> list[Problem]:
@@ -93,11 +89,3 @@ def _read(path: Path) -> Problem | None:
         component = path.name.removesuffix(_SUFFIX)
         text = f"its problem file {path} cannot be read ({clean_message(error)}): remove it"
         return Problem(component, text, datetime.now(UTC))
-
-
-def _say(line: str) -> None:
-    try:
-        if sys.stderr is not None:  # programs without a console have none
-            sys.stderr.write(line + "\n")
-    except (OSError, ValueError):
-        return  # standard error is closed: there is nobody left to tell
