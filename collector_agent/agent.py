@@ -1,141 +1,147 @@
-"""The daemon `rpa-agent run`: samples the machine once for all robots on it, and says that it lives."""
+"""The daemon `rpa-agent run`: samples the machine, ships what its robots recorded, shows that it lives."""
 
 import logging
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from analytics_lib import __version__
 from analytics_lib.errors import RpaAnalyticsError
-from analytics_lib.records import NAME_BYTES, AgentHeartbeat
+from collector_agent.activity import Activity
 from collector_agent.daemon_lock import DaemonLock, daemon_is_running
+from collector_agent.daemon_report import COMPONENT, DaemonReport
 from collector_agent.deferred_store import DeferredStore
-from collector_agent.redaction import clean_message, clean_name
+from collector_agent.forwarder import Forwarder
+from collector_agent.identity import own_identity
+from collector_agent.periodic import Periodic
 from collector_agent.resource_collector import ResourceCollector
 from collector_agent.settings import AgentSettings
+from collector_agent.sifting import reason_of
+from collector_agent.spool.writer import SpoolWriter
+from collector_agent.status import write_status
+from collector_agent.stop_signals import stop_signals
 
 __all__ = ["Daemon", "daemon_is_running", "run_daemon"]
 
-COMPONENT: Final = "daemon"
-# On Windows a wait cannot be interrupted by a signal: look often enough.
-_LONGEST_WAIT_SEC: Final = 1.0 if os.name == "nt" else 3600.0
+STOP_TIMEOUT_SEC: Final = 10.0
+_UPKEEP_SEC: Final = 1.0
+_STATUS_SEC: Final = 2.0
+_WAIT_SEC: Final = 3_600.0
 _log = logging.getLogger("rpa_agent")
 
 
 class Daemon:
-    """Samples the host at `sample_interval_sec` and sends a heartbeat every `heartbeat_interval_sec`.
+    """What it samples is in its own set of the spool; it ships all sets, and speaks for the whole machine.
 
-    It knows of no executions, so it does not slow down when none runs. A database that is down is tried
-    again at growing intervals, up to one a minute, and reported for `rpa-agent check`.
+    Each part has a thread of its own, so that a database that hangs holds up neither samples nor the
+    end. What it cannot deliver waits in the spool for the next daemon.
     """
 
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
+        identity = own_identity()
         self._store = DeferredStore(settings.store, COMPONENT)
-        self._dimensions: dict[str, Any] = {
-            "environment": settings.environment,
-            "robot_id": settings.robot_id,
-            "host": settings.host,
-            "queue": settings.queue,
-        }
+        self._spool = SpoolWriter(
+            settings.spool, limits=settings.spool_limits, agent_version=__version__, host=settings.host
+        )
         self._collector = ResourceCollector(
-            self._store.write_metrics,
-            settings.sample_interval_sec,
-            idle_interval_sec=settings.sample_interval_sec,
+            sample_interval_sec=settings.sample_interval_sec,
+            idle_interval_sec=settings.idle_interval_sec,
             sample_host=settings.sample_resources,
             sample_process=False,
-            **self._dimensions,
+            environment=settings.environment,
+            robot_id=settings.robot_id,
+            host=settings.host,
+            queue=settings.queue,
+            agent_id=identity.agent_id,
+            spool=self._spool,
+        )
+        self._forwarder = Forwarder(settings.spool, self._store.write_values)
+        self._report = DaemonReport(
+            settings, identity, lambda: self._forwarder.state, lambda: self._spool.refused
+        )
+        self._activity = Activity()
+        self._sync_due_s = self._status_due_s = 0.0
+        self._upkeep = Periodic(
+            "rpa-agent-upkeep", self._look_after, _UPKEEP_SEC, "the daemon's status is not up to date"
+        )
+        self._heart = Periodic(
+            "rpa-agent-heartbeat",
+            self._beat,
+            settings.heartbeat_interval_sec,
+            "a heartbeat was not stored",
         )
 
     def run(self, wait: Callable[[float], int | None]) -> int:
-        """Until `wait(seconds)` gives a signal's number; gives that number after a last flush."""
+        """Until `wait(seconds)` gives a signal's number; gives that number after a last flush.
+
+        The flush takes at most STOP_TIMEOUT_SEC: what is left then is in the spool.
+        """
+        self._forwarder.look()  # or the first heartbeat would know of no backlog
         self._collector.start()
-        due_s = time.monotonic()
+        self._forwarder.start()
+        self._upkeep.start()
+        self._heart.start()
         try:
             while True:
-                if time.monotonic() >= due_s:
-                    self._send_heartbeat()
-                    due_s = time.monotonic() + self._settings.heartbeat_interval_sec
-                number = wait(max(0.0, due_s - time.monotonic()))
+                number = wait(_WAIT_SEC)
                 if number is not None:
                     return number
         finally:
-            self._collector.stop()
-            self._send_heartbeat()
+            self._stop(time.monotonic() + STOP_TIMEOUT_SEC)
+
+    def _stop(self, until_s: float) -> None:
+        """In the order in which rows flow: what each part hands on before it ends reaches the next."""
+        self._collector.stop(_left_s(until_s) / 4)
+        self._spool.close()
+        self._status_due_s = 0.0
+        have_ended = [part.stop(_left_s(until_s)) for part in (self._forwarder, self._heart, self._upkeep)]
+        if all(have_ended):
             self._store.close()
+        else:
+            _log.warning("the store did not answer in time: rows wait in the spool")
 
-    def _send_heartbeat(self) -> None:
-        """Tried once: the next one says more than this one kept."""
+    def _look_after(self) -> None:
+        """Every second, and at the end: nothing in here waits for the database."""
+        self._collector.set_busy(self._activity.any_execution_runs())
+        now_s = time.monotonic()
+        if now_s >= self._sync_due_s:
+            self._sync_due_s = now_s + self._settings.flush_interval_sec
+            self._spool.sync()
+        if now_s >= self._status_due_s:
+            self._status_due_s = now_s + _STATUS_SEC
+            write_status(self._report.status())
+
+    def _beat(self) -> None:
+        """A heartbeat, tried once: the next one says more than this one kept."""
+        complete_to = min(self._forwarder.state.complete_to, self._collector.complete_to())
         try:
-            self._store.write_metrics([self._heartbeat()])
-        except RpaAnalyticsError as error:  # the store has reported it
-            _log.debug("a heartbeat was not stored: %s", error)
-        except Exception as error:  # noqa: BLE001  # a driver's surprise must not end the daemon
-            _log.warning("a heartbeat was not stored: %s: %s", type(error).__name__, clean_message(error))
-
-    def _heartbeat(self) -> AgentHeartbeat:
-        complete_to = self._collector.complete_to()
-        counters = self._collector.counters
-        return AgentHeartbeat(
-            agent_id=self._collector.agent_id,
-            sent_at=max(datetime.now(UTC), complete_to),
-            complete_to=complete_to,
-            agent_version=__version__,
-            rows_pending=counters.pending,
-            rows_dropped=counters.dropped,
-            rows_quarantined=counters.quarantined,
-            problem=clean_name(counters.last_error, NAME_BYTES),
-            **self._dimensions,
-        )
+            self._store.write_metrics([self._report.heartbeat(complete_to)])
+            self._report.clock_offset_ms = self._store.clock_offset_ms()
+        except RpaAnalyticsError as error:  # the store has said so
+            self._report.store_error = reason_of(error)
+            return
+        except Exception as error:
+            self._report.store_error = reason_of(error)
+            raise
+        self._report.store_error = ""
 
 
 def run_daemon(settings: AgentSettings, say: Callable[[str], None]) -> int:
     """Runs until SIGTERM or SIGINT; gives the exit code. Raises RpaAnalyticsError where one runs already."""
-    with DaemonLock(), _signals() as wait:
+    with DaemonLock(), stop_signals() as wait:
         what = (
-            f"samples {settings.host} every {settings.sample_interval_sec:g} s"
+            f"samples {settings.host} every {settings.sample_interval_sec:g} s while an execution runs, "
+            f"else every {settings.idle_interval_sec:g} s"
             if settings.sample_resources
             else f"sends signs of life from {settings.host} (sample_resources is off)"
         )
-        say(f"rpa-agent {__version__} {what}; Ctrl-C or SIGTERM stops it")
+        say(f"rpa-agent {__version__} {what}; it ships {settings.spool}; Ctrl-C or SIGTERM stops it")
         number = Daemon(settings).run(wait)
         say("rpa-agent has stopped")
     return 130 if number == signal.SIGINT else 0
 
 
-@contextmanager
-def _signals() -> Iterator[Callable[[float], int | None]]:
-    """A function that waits for SIGTERM or SIGINT; once one came, a second one ends the process."""
-    # A SimpleQueue, because a handler may interrupt the very wait that it ends.
-    arrived: SimpleQueue[int] = SimpleQueue()
-    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGBREAK] if hasattr(signal, "SIGBREAK") else [])]
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def wait(seconds: float) -> int | None:
-        until_s = time.monotonic() + seconds
-        while True:
-            left_s = until_s - time.monotonic()
-            try:
-                number = arrived.get(timeout=min(max(0.0, left_s), _LONGEST_WAIT_SEC))
-            except Empty:
-                if left_s <= _LONGEST_WAIT_SEC:
-                    return None
-            else:
-                restore()
-                return number
-
-    for number in numbers:
-        signal.signal(number, lambda received, _frame: arrived.put(received))
-    try:
-        yield wait
-    finally:
-        restore()
+def _left_s(until_s: float) -> float:
+    return max(0.0, until_s - time.monotonic())

@@ -11,14 +11,18 @@ from typing import Any, Final, Literal
 
 from analytics_lib.errors import RpaAnalyticsError
 from collector_agent.daemon_lock import daemon_is_running, daemon_pid
+from collector_agent.identity import known_identity
 from collector_agent.locations import CONFIG_VARIABLE, STATE_VARIABLE, default_settings_file, state_folder
 from collector_agent.probes.gpu import find_gpus, open_nvml
 from collector_agent.problems import read_problems
 from collector_agent.redaction import clean_message
-from collector_agent.settings import SETTINGS, AgentSettings, unknown_variables
+from collector_agent.settings import SETTINGS, VARIABLE_PREFIX, AgentSettings, unknown_variables
+from collector_agent.spool_check import too_little_room, unwritable
+from collector_agent.status_page import clock_text, is_off
 
 LISTENER: Final = "collector_agent.hooks.robot_framework.Listener"
 OPTIONS_VARIABLE: Final = "ROBOT_OPTIONS"
+SPOOL_VARIABLE: Final = f"{VARIABLE_PREFIX}SPOOL_FOLDER"
 STEPS_SINCE: Final = 7  # the version of Robot Framework that tells listeners of keywords
 _GOES: Final = "(goes when that part works again, or with its file in the state folder)"
 
@@ -41,9 +45,11 @@ def findings(settings: AgentSettings, file: Path | None, named: Path | None = No
     yield _settings(settings, file)
     if unknown := unknown_variables():
         yield Finding("variables", "attention", "\n".join(unknown))
-    yield _store(settings.store)
+    yield from _store(settings.store)
     yield _daemon()
+    yield _agent()
     yield _state_folder()
+    yield _spool(settings)
     yield _gpus()
     yield _robot_framework(file if named else None)
     yield from _problems()
@@ -71,19 +77,27 @@ def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _store(location: str) -> Finding:
+def _store(location: str) -> Iterator[Finding]:
     from collector_agent.store_check import look_at_store  # here, because it loads SQLAlchemy
 
     try:
         looked = look_at_store(location)
     except RpaAnalyticsError as error:
-        return Finding("store", "attention", str(error), {"location": None, "schema_version": None})
-    return Finding(
+        yield Finding("store", "attention", str(error), {"location": None, "schema_version": None})
+        return
+    yield Finding(
         "store",
         "attention" if looked.waits else "ok",
         looked.text,
         {"location": looked.location, "schema_version": looked.schema_version},
     )
+    offset_ms = looked.clock_offset_ms
+    if offset_ms is not None:
+        text = f"is {clock_text(offset_ms)}"
+        if is_off(offset_ms):
+            text += ": let this machine set its clock by the network (NTP)"
+        state: State = "attention" if is_off(offset_ms) else "ok"
+        yield Finding("clock", state, text, {"clock_offset_ms": offset_ms})
 
 
 def _daemon() -> Finding:
@@ -95,15 +109,46 @@ def _daemon() -> Finding:
     return Finding("daemon", "ok", text, {"runs": True, "pid": pid})
 
 
+def _agent() -> Finding:
+    """Who the daemon is in its heartbeats."""
+    try:
+        identity = known_identity()
+    except (OSError, ValueError) as error:
+        text = f"its id cannot be read ({clean_message(error)}): the daemon gets a new one when it starts"
+        return Finding("agent", "attention", text, {"agent_id": None})
+    if identity is None:
+        return Finding("agent", "absent", "gets its id when the daemon first starts", {"agent_id": None})
+    copied = f"copied from the machine of {identity.cloned_from}" if identity.cloned_from else ""
+    text = "\n".join(filter(None, (identity.agent_id, copied, identity.note)))
+    return Finding("agent", "ok", text, {"agent_id": identity.agent_id, "cloned_from": identity.cloned_from})
+
+
 def _state_folder() -> Finding:
     folder = state_folder()
     details = {"folder": str(folder)}
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        yet = "" if there == folder else " (is made when it is needed)"
-        return Finding("state folder", "ok", f"{folder}{yet}", details)
-    text = f"{folder} cannot be written to: change its owner, or name another by {STATE_VARIABLE}"
-    return Finding("state folder", "attention", text, details)
+    if reason := unwritable(folder, STATE_VARIABLE):
+        return Finding("state folder", "attention", reason, details)
+    return Finding("state folder", "ok", f"{folder}{_yet(folder)}", details)
+
+
+def _spool(settings: AgentSettings) -> Finding:
+    folder = settings.spool
+    details = {"folder": str(folder), "is_durable": settings.is_durable}
+    problems = [
+        problem for problem in (unwritable(folder, SPOOL_VARIABLE), too_little_room(settings)) if problem
+    ]
+    if problems:
+        return Finding("spool", "attention", "\n".join(problems), details)
+    use = (
+        "robots record into it"
+        if settings.is_durable
+        else "robots record in memory; the daemon keeps its samples in it"
+    )
+    return Finding("spool", "ok", f"{folder}{_yet(folder)}; {use}", details)
+
+
+def _yet(folder: Path) -> str:
+    return "" if folder.exists() else " (is made when it is needed)"
 
 
 def _gpus() -> Finding:

@@ -8,10 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from analytics_lib import __version__
 from analytics_lib.errors import RpaAnalyticsError, SettingsError
+from collector_agent.commands.arguments import add_command, add_config, add_json
+from collector_agent.commands.quarantine import add_quarantine
+from collector_agent.commands.status import NEEDS_ATTENTION, add_status
+from collector_agent.commands.uninstall import add_uninstall
 from collector_agent.locations import CONFIG_VARIABLE
 from collector_agent.settings import (
     VARIABLE_PREFIX,
@@ -24,7 +28,6 @@ from collector_agent.settings import (
 # Each command imports what it needs when it runs: `--help` and mistakes are answered at once.
 
 STORE_VARIABLE: Final = f"{VARIABLE_PREFIX}STORE"
-NEEDS_ATTENTION: Final = 1
 _MARK: Final = {"ok": "ok", "absent": "-", "attention": "!!"}
 _AGENT_LOG: Final = "rpa_agent"
 _STORE_LOG: Final = "rpa_analytics"
@@ -41,21 +44,29 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rpa-agent {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    run = _command(commands, "run", "sample this machine for all robots on it, until SIGTERM or Ctrl-C", _run)
-    _add_config(run)
+    run = add_command(
+        commands,
+        "run",
+        "sample this machine and deliver what its robots recorded, until SIGTERM or Ctrl-C",
+        _run,
+    )
+    add_config(run)
 
-    check = _command(
+    check = add_command(
         commands,
         "check",
         "say what works and what does not; exit code 1 where something needs attention",
         _check,
     )
-    _add_config(check)
-    check.add_argument("--json", action="store_true", help="for machines")
+    add_config(check)
+    add_json(check)
+    add_status(commands)
+    add_quarantine(commands)
+    add_uninstall(commands)
 
     import_ = commands.add_parser("import", help="bring in runs from before")
     sources = import_.add_subparsers(title="sources", required=True, metavar="SOURCE")
-    output = _command(
+    output = add_command(
         sources,
         "robot-output",
         "take executions and steps from results of Robot Framework 3.2 to 7; repeating it changes nothing",
@@ -76,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--step-depth", metavar="N", help="levels of nested keywords that become steps (default: the agent's)"
     )
-    _add_config(output)
+    add_config(output)
     return parser
 
 
@@ -86,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         code = command(arguments)
-        sys.stdout.flush()  # here, where somebody notices that the reader went away
+        if sys.stdout is not None:  # a Python without a console has none
+            sys.stdout.flush()  # here, where somebody notices that the reader went away
         return code
     except RpaAnalyticsError as error:
         print(f"rpa-agent: {error}", file=sys.stderr)
@@ -175,23 +187,6 @@ def _import_settings(arguments: argparse.Namespace) -> AgentSettings:
         "step_depth": arguments.step_depth,
     }
     return load_settings(arguments.config, **{name: value for name, value in given.items() if value})
-
-
-def _command(
-    group: Any, name: str, what: str, function: Callable[[argparse.Namespace], int]
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = group.add_parser(name, help=what, description=what)
-    parser.set_defaults(command=function)
-    return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help=f"the settings file (default: {CONFIG_VARIABLE}, else its place)",
-    )
 
 
 if __name__ == "__main__":

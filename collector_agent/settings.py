@@ -1,20 +1,16 @@
-"""What the agent needs to know: from arguments, the environment and one TOML file; standard library only."""
+"""The agent's settings, from arguments, the environment and one TOML file; standard library only."""
 
 import difflib
 import logging
-import math
 import os
 import re
-import socket
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from analytics_lib.errors import SettingsError
-from analytics_lib.records import ID_BYTES
 from collector_agent.locations import (
     CONFIG_VARIABLE,
     STATE_VARIABLE,
@@ -23,184 +19,23 @@ from collector_agent.locations import (
     state_folder,
 )
 from collector_agent.problems import clear_problem, report_problem
+from collector_agent.setting_table import SETTINGS, VARIABLE_PREFIX, AgentSettings, Setting
 
-__all__ = ["SETTINGS", "AgentSettings", "Setting", "default_settings_file", "load_settings", "state_folder"]
+__all__ = [
+    "SETTINGS",
+    "VARIABLE_PREFIX",
+    "AgentSettings",
+    "Setting",
+    "default_settings_file",
+    "load_settings",
+    "load_settings_of_this_machine",
+    "state_folder",
+]
 
-VARIABLE_PREFIX: Final = "RPA_AGENT_"
-_YES: Final = ("true", "yes", "on", "1")
-_NO: Final = ("false", "no", "off", "0")
-_log = logging.getLogger("rpa_agent")
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """Everything that can be set, valid. The store may hold a password, so it is not shown."""
-
-    store: str = field(repr=False)
-    environment: str = ""
-    robot_id: str = ""
-    host: str = field(default_factory=socket.gethostname)
-    queue: str = ""
-    workflow_version: str = ""
-    buffer_size: int = 1000
-    flush_interval_sec: float = 5.0
-    heartbeat_interval_sec: float = 30.0
-    sample_resources: bool = True
-    sample_interval_sec: float = 10.0
-    idle_interval_sec: float = 60.0
-    step_depth: int = 20
-    business_tags: tuple[str, ...] = ("business-exception",)
-    business_exceptions: tuple[str, ...] = ("BusinessException",)
-    business_patterns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One line of the documentation, and how a value of it is checked."""
-
-    name: str
-    type: str
-    description: str
-    check: Callable[[object], Any] = field(repr=False)
-    has_variable: bool = True
-
-    @property
-    def variable(self) -> str:
-        """The environment variable; '' where there is none."""
-        return VARIABLE_PREFIX + self.name.upper() if self.has_variable else ""
-
-    @property
-    def default(self) -> str:
-        """As one would write it in the file; '' where there is none."""
-        if self.name == "host":
-            return "the machine's name"
-        default = next(f.default for f in fields(AgentSettings) if f.name == self.name)
-        if default is MISSING or default == "":
-            return ""
-        if isinstance(default, tuple):
-            return "[" + ", ".join(f'"{item}"' for item in default) + "]"
-        return str(default).lower() if isinstance(default, bool) else f"{default:g}"
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("write text in quotes")
-    if not value.isprintable() or len(value.encode(errors="replace")) > ID_BYTES:
-        raise ValueError(f"use printable text of at most {ID_BYTES} bytes")
-    return value.strip()  # `set NAME=value & …` leaves a blank behind on Windows
-
-
-def _location(value: object) -> str:
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError("write a folder or a database URL in quotes")
-    return value.strip()
-
-
-def _whole_number(at_least: int) -> Callable[[object], int]:
-    def check(value: object) -> int:
-        if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,18}\s*", value):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            raise ValueError(f"give a whole number from {at_least} on")
-        return value
-
-    return check
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("give a number of seconds")
-    if not math.isfinite(value) or not 0 < value <= 86_400:
-        raise ValueError("give a number of seconds above 0 and up to a day")
-    return float(value)
-
-
-def _yes_or_no(value: object) -> bool:
-    word = value.strip().lower() if isinstance(value, str) else value
-    if word in (*_YES, True):
-        return True
-    if word in (*_NO, False):
-        return False
-    raise ValueError("give true or false")
-
-
-def _list_of_text(value: object) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
-        raise ValueError('give a list of texts, such as ["one", "two"]')
-    return tuple(item.strip() for item in items if item.strip())
-
-
-def _patterns(value: object) -> tuple[str, ...]:
-    items = [value] if isinstance(value, str) else value  # not split: a comma may belong to the expression
-    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
-        raise ValueError("give a list of regular expressions")
-    for item in items:
-        try:
-            re.compile(item)
-        except re.error as error:
-            raise ValueError(f"{item!r} is no regular expression ({error})") from None
-    return tuple(items)
-
-
-SETTINGS: Final[tuple[Setting, ...]] = (
-    Setting(
-        "store",
-        "text",
-        "where rows go: a folder (SQLite inside; in the file, relative to the file) or "
-        "`postgresql://user@host/database`; the only setting that must be there",
-        _location,
-    ),
-    Setting("environment", "text", "production, test …; carried by every row", _text),
-    Setting("robot_id", "text", "the name of the robot; carried by every row", _text),
-    Setting("host", "text", "the name of the machine; carried by every row", _text),
-    Setting("queue", "text", "the queue that the work comes from; carried by every row", _text),
-    Setting("workflow_version", "text", "the release of the workflows; carried by every row", _text),
-    Setting("buffer_size", "whole number", "rows that are written together at the latest", _whole_number(1)),
-    Setting("flush_interval_sec", "number", "seconds between two writes", _seconds),
-    Setting("heartbeat_interval_sec", "number", "seconds between two signs of life", _seconds),
-    Setting("sample_resources", "true or false", "sample CPU, memory, disk, network and GPUs", _yes_or_no),
-    Setting(
-        "sample_interval_sec",
-        "number",
-        "seconds between two samples while an execution runs (the daemon: always)",
-        _seconds,
-    ),
-    Setting("idle_interval_sec", "number", "seconds between two samples while no execution runs", _seconds),
-    Setting(
-        "step_depth",
-        "whole number",
-        "Robot Framework: how many levels of nested keywords become steps; 0 for none",
-        _whole_number(0),
-    ),
-    Setting(
-        "business_tags",
-        "list of texts",
-        "Robot Framework: a task with one of these tags fails for business reasons (variable: with commas)",
-        _list_of_text,
-    ),
-    Setting(
-        "business_exceptions",
-        "list of texts",
-        "Robot Framework: names of exceptions at the beginning of a message that mean the same "
-        "(variable: with commas)",
-        _list_of_text,
-    ),
-    Setting(
-        "business_patterns",
-        "list of texts",
-        "Robot Framework: regular expressions on the message that mean the same",
-        _patterns,
-        has_variable=False,
-    ),
-)
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 _BY_VARIABLE: Final = {setting.variable: setting for setting in SETTINGS if setting.variable}
+_PLACES: Final = ("store", "spool_folder")  # they may be relative to the file that names them
+_log = logging.getLogger("rpa_agent")
 
 
 def load_settings(path: Path | None = None, **overrides: str) -> AgentSettings:
@@ -210,6 +45,23 @@ def load_settings(path: Path | None = None, **overrides: str) -> AgentSettings:
     not exist. An empty override or variable counts as not given. Raises SettingsError: an unknown key,
     a value that does not fit, a file that cannot be read, no store named.
     """
+    file, values = _gathered(path, overrides)
+    if not values.get("store"):
+        raise SettingsError(
+            f"no store is named: set {VARIABLE_PREFIX}STORE to a folder or a database URL, or write "
+            f'store = "…" into {file or default_settings_file()}'
+        )
+    return AgentSettings(**values)
+
+
+def load_settings_of_this_machine(path: Path | None = None) -> AgentSettings:
+    """The same for who needs no store; it is '' where none is named, or only the service knows it."""
+    _, values = _gathered(path, {})
+    return AgentSettings(**{"store": "", **values})
+
+
+def _gathered(path: Path | None, overrides: Mapping[str, str]) -> tuple[Path | None, dict[str, Any]]:
+    """(the file that was read, what is set)."""
     file = settings_file(path)
     values = {} if file is None else _read_file(file)
     for name in unknown_variables():
@@ -220,12 +72,10 @@ def load_settings(path: Path | None = None, **overrides: str) -> AgentSettings:
     for name, value in overrides.items():
         if value != "":
             values[name] = _checked(_known(name, "the arguments"), value, "the arguments")
-    if not values.get("store"):
-        raise SettingsError(
-            f"no store is named: set {VARIABLE_PREFIX}STORE to a folder or a database URL, or write "
-            f'store = "…" into {file or default_settings_file()}'
-        )
-    return AgentSettings(**(values | {"store": _absolute(values["store"], Path.cwd)}))
+    for name in _PLACES:
+        if values.get(name):
+            values[name] = _absolute(values[name], Path.cwd)
+    return file, values
 
 
 def settings_file(path: Path | None = None) -> Path | None:
@@ -276,7 +126,9 @@ def _read_file(file: Path) -> dict[str, Any]:
     values = {name: _checked(_known(name, where), value, where) for name, value in found.items()}
     if values.get("store"):
         _warn_if_exposed(file, str(values["store"]))
-        values["store"] = _absolute(values["store"], lambda: file.parent)
+    for name in _PLACES:
+        if values.get(name):
+            values[name] = _absolute(values[name], lambda: file.parent)
     return values
 
 
@@ -299,11 +151,11 @@ def _checked(setting: Setting, value: object, where: str) -> Any:
         raise SettingsError(f"{where}: {setting.name}{shown}: {error}") from None
 
 
-def _absolute(store: str, base: Callable[[], Path]) -> str:
-    if "://" in store:
-        return store
-    folder = expanded(Path(store))
-    return str(folder if folder.is_absolute() else base() / folder)
+def _absolute(place: str, base: Callable[[], Path]) -> str:
+    if "://" in place:
+        return place
+    path = expanded(Path(place))
+    return str(path if path.is_absolute() else base() / path)
 
 
 def is_exposed(file: Path, store: str) -> bool:

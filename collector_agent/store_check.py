@@ -22,7 +22,7 @@ from analytics_lib.records import (
     StepMetrics,
 )
 from analytics_lib.schema import SCHEMA_VERSION
-from analytics_lib.store.engine import connect_to_read, describe, open_engine, store_url
+from analytics_lib.store.engine import clock_offset_ms, connect_to_read, describe, open_engine, store_url
 from analytics_lib.store.rows import LAYOUTS
 from analytics_lib.store.versions import check_writable, schema_version
 from analytics_lib.store.writing import ROLLUP_STAGE, insert_keys, insert_marks, insert_rows
@@ -37,6 +37,7 @@ class StoreState:
     schema_version: int | None
     text: str
     waits: bool = False  # rows are held back until the database is migrated
+    clock_offset_ms: float | None = None  # what its clock is ahead of this machine's; None: it has none
 
 
 def look_at_store(location: str) -> StoreState:
@@ -86,7 +87,8 @@ def _there(engine: Engine, shown: str) -> StoreState:
         return StoreState(shown, version, f"{shown}: {error}", waits=True)
     _write_and_roll_back(engine)
     newer = f", newer than this agent's {SCHEMA_VERSION}, which is fine" if version > SCHEMA_VERSION else ""
-    return StoreState(shown, version, f"{shown} takes rows; schema version {version}{newer}")
+    text_ = f"{shown} takes rows; schema version {version}{newer}"
+    return StoreState(shown, version, text_, clock_offset_ms=clock_offset_ms(engine))
 
 
 def _write_and_roll_back(engine: Engine) -> None:
@@ -99,7 +101,9 @@ def _write_and_roll_back(engine: Engine) -> None:
             row = layout.to_row(record)
             insert_rows(connection, layout, [row])
             if layout.marked:
-                insert_marks(connection, {(ROLLUP_STAGE, layout.kind, *layout.mark_of(row))})
+                insert_marks(
+                    connection, {(ROLLUP_STAGE, layout.kind, *mark) for mark in layout.marks_of([row])}
+                )
         transaction.rollback()
 
 

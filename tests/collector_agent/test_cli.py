@@ -15,12 +15,19 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from analytics_lib import TimeSeriesStore
+from analytics_lib.record_values import values_of
 from analytics_lib.records import ExecutionMetrics, StepMetrics
 from analytics_lib.schema import SCHEMA_VERSION, metadata
 from collector_agent import check, cli
 from collector_agent.daemon_lock import DaemonLock
+from collector_agent.forwarder import Forwarder
+from collector_agent.identity import own_identity
+from collector_agent.locations import state_folder
+from collector_agent.machine import Machine
 from collector_agent.problems import read_problems, report_problem
-from tests.make import table_rows
+from collector_agent.spool.quarantine import LocalQuarantine
+from collector_agent.spool.reader import sets_in
+from tests.make import step, table_rows
 
 OUTPUT = """\
 <robot generator="Robot 7.0" generated="2025-03-13T10:00:00" rpa="true" schemaversion="5">
@@ -162,7 +169,7 @@ def test_a_store_that_does_not_answer_needs_attention_and_no_password_is_shown(
     assert cli.main(["check"]) == 1
     said = capsys.readouterr()
     assert "!! store" in said.out
-    assert said.out.endswith("1 of 7 need attention\n")
+    assert said.out.endswith("1 of 9 need attention\n")
     assert "geheim" not in said.out + said.err
 
 
@@ -342,6 +349,190 @@ def test_no_gpu_is_no_problem(
     assert "rpa-analytics[gpu]" in found["GPUs"]["text"]
 
 
+def test_check_says_who_the_agent_is_and_that_it_was_copied(
+    store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = checked(capsys)
+    assert (code, found["agent"]["state"]) == (0, "absent")
+    assert not (state_folder() / "agent.json").exists()  # looking makes none
+    identity = own_identity(machine=Machine("elsewhere", "id", frozenset({"9c:b6:d0:00:00:01"})))
+    code, found = checked(capsys)
+    assert (code, found["agent"]["details"]["agent_id"]) == (0, identity.agent_id)
+    assert "this machine is a copy of the one on which it was made" in found["agent"]["text"]
+    own_identity()
+    code, found = checked(capsys)
+    assert found["agent"]["details"]["cloned_from"] == identity.agent_id
+    assert f"copied from the machine of {identity.agent_id}" in found["agent"]["text"]
+    (state_folder() / "agent.json").write_bytes(b"?")
+    code, found = checked(capsys)
+    assert (code, found["agent"]["state"]) == (1, "attention")
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "code", "says"),
+    [
+        (12.0, 0, "0.01 s behind that of the database"),
+        (-5_400.0, 1, "is 5.40 s ahead of that of the database: let this machine set its clock"),
+    ],
+)
+def test_check_compares_this_machines_clock_with_the_databases(
+    store: str,
+    offset_ms: float,
+    code: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("collector_agent.store_check.clock_offset_ms", lambda engine: offset_ms)
+    exit_code, found = checked(capsys)
+    assert exit_code == code
+    assert says in found["clock"]["text"]
+
+
+def test_a_database_without_a_clock_of_its_own_has_no_finding(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "clock" not in checked(capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "code"),
+    [(5_000_000_000, 0), (2_000_000_000, 1), (900_000_000, 1)],
+)
+def test_a_disk_must_have_room_for_what_the_spool_may_grow_to_and_a_gigabyte_in_any_case(
+    store: str,
+    free_bytes: int,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    usage = type("usage", (), {"free": free_bytes})
+    monkeypatch.setattr("collector_agent.spool_check.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setenv("RPA_AGENT_SPOOL_MAX_BYTES", "3000000000")
+    exit_code, found = checked(capsys)
+    assert exit_code == code
+    if code:
+        assert "the spool may still take 3,000 MB" in found["spool"]["text"]
+    monkeypatch.setenv("RPA_AGENT_SPOOL_MAX_BYTES", "1000000")
+    assert checked(capsys)[0] == (1 if free_bytes < 1_000_000_000 else 0)
+
+
+def test_a_spool_that_cannot_be_written_to_needs_attention(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RPA_AGENT_SPOOL_FOLDER", str(tmp_path / "file" / "spool"))
+    code, found = checked(capsys)
+    assert code == 1
+    assert "name another by RPA_AGENT_SPOOL_FOLDER" in found["spool"]["text"]
+    monkeypatch.setenv("RPA_AGENT_SPOOL_FOLDER", str(tmp_path / "new" / "spool"))
+    code, found = checked(capsys)
+    assert code == 0
+    assert found["spool"]["text"].endswith("spool (is made when it is needed); robots record into it")
+    assert not (tmp_path / "new").exists()
+
+
+# --- quarantine ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aside(store: str) -> LocalQuarantine:
+    """Two rows and some bytes that were kept aside."""
+    quarantine = LocalQuarantine(state_folder() / "spool" / "quarantine")
+    quarantine.folder.mkdir(parents=True)
+    for number in (1, 2):
+        row = ("step", values_of(step("e1", number)))
+        quarantine.add("the store refuses it", record=row, where=f"set/00000001/{number}")
+    quarantine.add("damaged bytes", raw=b"\x00\xff", where="set/00000001/3")
+    return quarantine
+
+
+def names(quarantine: LocalQuarantine) -> list[str]:
+    return [entry.name for entry in LocalQuarantine(quarantine.folder).entries()]
+
+
+def test_what_is_kept_aside_is_listed_with_the_reason(
+    aside: LocalQuarantine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["quarantine", "list"]) == 0
+    said = capsys.readouterr().out
+    for line in ("set_00000001_1  ", "a row of kind step", "    the store refuses it", "  2 bytes\n"):
+        assert line in said
+    assert said.endswith(f"3 kept aside in {aside.folder}\n")
+    assert cli.main(["quarantine", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["id"] for entry in listed] == ["set_00000001_1", "set_00000001_2", "set_00000001_3"]
+    assert (listed[0]["kind"], listed[0]["values"]["step_seq"], listed[0]["bytes"]) == ("step", 1, None)
+    assert (listed[2]["kind"], listed[2]["bytes"]) == ("", "00ff")
+
+
+def test_where_nothing_is_kept_aside_the_list_is_empty_and_no_store_is_needed_to_see_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["quarantine", "list"]) == 0
+    assert capsys.readouterr().out.startswith("0 kept aside in ")
+    assert cli.main(["quarantine", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert cli.main(["quarantine", "discard", "--all"]) == 0
+
+
+def test_a_row_that_is_tried_again_is_delivered_after_all(
+    store: str, aside: LocalQuarantine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["quarantine", "retry", "set_00000001_2"]) == 0
+    assert capsys.readouterr().out == "1 rows are in the spool again; the daemon delivers them\n"
+    assert names(aside) == ["set_00000001_1.json", "set_00000001_3.json"]
+    with TimeSeriesStore(store) as opened:
+        Forwarder(state_folder() / "spool", opened.write_values).run_once()
+        [row] = table_rows(opened.engine, "step_metrics")
+    assert "e1" in row
+    assert sets_in(state_folder() / "spool") == []
+
+
+def test_bytes_that_cannot_be_read_stay_and_that_is_said(
+    aside: LocalQuarantine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["quarantine", "retry", "--all"]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("2 rows are in the spool again")
+    assert "set_00000001_3 stays: bytes that cannot be read cannot be delivered" in said
+    assert names(aside) == ["set_00000001_3.json"]
+
+
+def test_a_spool_that_is_full_takes_no_row_back_and_it_stays_aside(
+    aside: LocalQuarantine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("collector_agent.spool.writer.SpoolWriter.append", lambda *_: False)
+    assert cli.main(["quarantine", "retry", "set_00000001_1"]) == 1
+    assert "set_00000001_1 stays: " in capsys.readouterr().out
+    assert len(names(aside)) == 3
+
+
+def test_what_is_discarded_is_gone(aside: LocalQuarantine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["quarantine", "discard", "set_00000001_1", "set_00000001_1"]) == 0
+    assert capsys.readouterr().out == "1 removed\n"
+    assert names(aside) == ["set_00000001_2.json", "set_00000001_3.json"]
+    assert cli.main(["quarantine", "discard", "--all"]) == 0
+    assert names(aside) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("quarantine retry", "name ids, as `rpa-agent quarantine list` shows them, or --all"),
+        ("quarantine discard", "name ids, as `rpa-agent quarantine list` shows them, or --all"),
+        ("quarantine discard set_00000001_1 --all", "name ids"),
+        ("quarantine retry set_00000001_1 nonsense", "nothing of the id 'nonsense' is kept aside"),
+    ],
+)
+def test_nothing_changes_where_it_is_not_clear_what_is_meant(
+    line: str, message: str, aside: LocalQuarantine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(line.split()) == 2
+    assert message in capsys.readouterr().err
+    assert len(names(aside)) == 3
+
+
 # --- import ----------------------------------------------------------------------------------------
 
 
@@ -405,6 +596,8 @@ def test_files_that_cannot_be_read_are_said_and_the_others_taken(
     [
         ("check", 2, "no store is named: set RPA_AGENT_STORE"),
         ("run", 2, "no store is named: set RPA_AGENT_STORE"),
+        ("status --config unknown.toml", 2, "unknown setting 'stoer'; did you mean store?"),
+        ("quarantine list --config nowhere.toml", 2, "nowhere.toml does not exist"),
         ("check --config nowhere.toml", 2, "nowhere.toml does not exist: make it, or name another"),
         ("check --config bad.toml", 2, "bad.toml is no valid TOML"),
         ("run --config unknown.toml", 2, "unknown setting 'stoer'; did you mean store?"),
@@ -434,7 +627,9 @@ def test_wrong_input_gets_one_message_and_its_exit_code(
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("line", ["", "start", "import", "import robot-output", "check --yaml"])
+@pytest.mark.parametrize(
+    "line", ["", "start", "import", "import robot-output", "check --yaml", "quarantine", "status now"]
+)
 def test_a_command_that_does_not_exist_shows_those_that_do(
     line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,8 +4,11 @@ import logging
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,22 @@ import pytest
 
 from analytics_lib import TimeSeriesStore
 from analytics_lib.errors import RpaAnalyticsError, SchemaVersionError, SettingsError, StoreError
-from collector_agent import MetricsCollector
+from analytics_lib.windows import to_us
+from collector_agent import MetricsCollector, __version__
+from collector_agent.activity import Activity
 from collector_agent.agent import Daemon
 from collector_agent.daemon_lock import DaemonLock, daemon_is_running, daemon_pid, lock_file
 from collector_agent.deferred_store import DeferredStore
+from collector_agent.identity import known_identity
 from collector_agent.problems import read_problems, report_problem
-from collector_agent.settings import AgentSettings
+from collector_agent.settings import AgentSettings, state_folder
+from collector_agent.spool.reader import sets_in
+from collector_agent.spool.writer import SpoolWriter
+from collector_agent.status import read_status, status_file
 from tests.collector_agent.robots import own_environment
+from tests.collector_agent.spooled import put
 from tests.collector_agent.waiting import wait_for
-from tests.make import execution
+from tests.make import NOON, execution, step
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -52,6 +62,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             "RPA_AGENT_STATE": os.environ["RPA_AGENT_STATE"],
             "RPA_AGENT_HOST": "h1",
             "RPA_AGENT_SAMPLE_INTERVAL_SEC": "0.1",
+            "RPA_AGENT_IDLE_INTERVAL_SEC": "0.1",
             "RPA_AGENT_HEARTBEAT_INTERVAL_SEC": "0.1",
             "XDG_CONFIG_HOME": str(tmp_path),
         }
@@ -211,26 +222,129 @@ def test_where_no_lock_can_be_made_the_folder_is_named(
 # --- inside ----------------------------------------------------------------------------------------
 
 
-def waits(*answers: int | None) -> Callable[[float], int | None]:
-    """What the daemon waits with: a signal's number at the end."""
-    left = list(answers)
-    return lambda seconds: left.pop(0)
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector_agent.agent._UPKEEP_SEC", 0.02)
+    monkeypatch.setattr("collector_agent.agent._STATUS_SEC", 0.0)
+
+
+def until(*conditions: Callable[[], bool]) -> Callable[[float], int | None]:
+    """What the daemon waits with: SIGTERM when one after the other has come true."""
+
+    def wait(seconds: float) -> int | None:
+        for condition in conditions:
+            wait_for(condition)
+        return signal.SIGTERM
+
+    return wait
 
 
 def settings(folder: Path, **fields: Any) -> AgentSettings:
     return AgentSettings(
-        **{"store": str(folder), "host": "h1", "environment": "test", "heartbeat_interval_sec": 0.0} | fields
+        **{"store": str(folder / "store"), "host": "h1", "environment": "test", "idle_interval_sec": 3_600.0}
+        | {"heartbeat_interval_sec": 0.05, "sample_resources": False}
+        | fields
     )
 
 
-def test_a_sign_of_life_is_sent_at_each_interval_and_at_the_end(tmp_path: Path) -> None:
-    assert Daemon(settings(tmp_path)).run(waits(None, None, signal.SIGTERM)) == signal.SIGTERM
-    signs = query(
-        tmp_path, "SELECT agent_id, host, environment, sent_at_us >= complete_to_us FROM agent_heartbeat"
+def last_sign(folder: Path) -> dict[str, Any]:
+    """The newest heartbeat."""
+    connection = sqlite3.connect(folder / "store" / "rpa.sqlite")
+    connection.row_factory = sqlite3.Row
+    try:
+        rows = connection.execute("SELECT * FROM agent_heartbeat ORDER BY sent_at_us DESC LIMIT 1").fetchall()
+        return dict(rows[0])
+    finally:
+        connection.close()
+
+
+def signs(folder: Path) -> int:
+    return len(query(folder / "store", "SELECT 1 FROM agent_heartbeat"))
+
+
+def test_signs_of_life_come_at_each_interval_and_a_last_one_at_the_end(tmp_path: Path) -> None:
+    daemon = Daemon(settings(tmp_path, robot_id="r7"))
+    assert daemon.run(until(lambda: signs(tmp_path) >= 3)) == signal.SIGTERM
+    last = last_sign(tmp_path)
+    assert (last["component"], last["host"], last["environment"], last["robot_id"]) == (
+        "daemon",
+        "h1",
+        "test",
+        "r7",
     )
-    assert len(signs) == 4
-    assert len(set(signs)) == 1
-    assert signs[0][1:] == ("h1", "test", 1)
+    assert last["complete_to_us"] <= last["sent_at_us"]
+    assert last["agent_version"] == __version__
+    daemon = Daemon(settings(tmp_path, heartbeat_interval_sec=3_600.0))
+    before = signs(tmp_path)
+    daemon.run(until(lambda: signs(tmp_path) == before + 1))
+    assert signs(tmp_path) == before + 2
+
+
+def test_an_agent_is_the_same_one_after_a_restart(tmp_path: Path) -> None:
+    for _ in range(2):
+        Daemon(settings(tmp_path, sample_resources=True)).run(until(lambda: signs(tmp_path) > 0))
+    named = query(
+        tmp_path / "store", "SELECT agent_id FROM agent_heartbeat UNION SELECT agent_id FROM resource_metrics"
+    )
+    identity = known_identity()
+    assert identity is not None
+    assert named == [(identity.agent_id,)]
+
+
+def test_the_machine_is_sampled_often_while_any_robot_runs_and_seldom_else(tmp_path: Path) -> None:
+    robot = Activity()
+
+    def samples() -> int:
+        return daemon._collector.counters.recorded
+
+    def watch(seconds: float) -> int:
+        wait_for(lambda: samples() == 1)
+        robot.set(True)
+        wait_for(lambda: samples() >= 5)
+        robot.set(False)
+        wait_for(lambda: not daemon._collector._is_busy)
+        before = samples()
+        time.sleep(0.3)
+        assert samples() <= before + 1
+        return signal.SIGTERM
+
+    daemon = Daemon(settings(tmp_path, sample_resources=True, sample_interval_sec=0.02))
+    daemon.run(watch)
+    stored = query(tmp_path / "store", "SELECT COUNT(*), MIN(target), MAX(target) FROM resource_metrics")
+    assert stored == [(samples(), "host", "host")]
+
+
+def test_what_robots_left_behind_is_delivered_and_their_sets_go(tmp_path: Path) -> None:
+    spool = settings(tmp_path).spool
+    robots = [SpoolWriter(spool), SpoolWriter(spool)]
+    for number, robot in enumerate(robots):
+        put(robot, step(f"e{number}", 1))
+    robots[0].close()
+    daemon = Daemon(settings(tmp_path))
+    daemon.run(until(lambda: len(query(tmp_path / "store", "SELECT 1 FROM step_metrics")) == 2))
+    assert len(sets_in(spool)) == 1  # of the robot that still runs; the daemon's own is gone, too
+    last = last_sign(tmp_path)
+    assert (last["rows_delivered"], last["rows_recorded"], last["rows_pending"]) == (2, 2, 0)
+    assert (last["spool_bytes"], last["oldest_undelivered_at_us"], last["problem"]) == (0, None, "")
+    robots[1].close()
+
+
+def test_a_sign_of_life_promises_nothing_that_waits_for_delivery_in_whatever_set(tmp_path: Path) -> None:
+    def refuse(batch: object) -> None:
+        raise StoreError("this table is locked")
+
+    robot = SpoolWriter(settings(tmp_path).spool)
+    put(robot, step("e1", 1), step("e1", 2))
+    robot.close()
+    daemon = Daemon(settings(tmp_path))
+    daemon._forwarder._dispatch._deliver = refuse
+    daemon.run(until(lambda: signs(tmp_path) >= 3))
+    rows = query(tmp_path / "store", "SELECT complete_to_us, oldest_undelivered_at_us FROM agent_heartbeat")
+    assert set(rows) == {(to_us(NOON), to_us(NOON))}  # from the first one on
+    last = last_sign(tmp_path)
+    assert last["rows_pending"] > 0
+    assert last["spool_bytes"] > 0
+    assert last["problem"] == "StoreError: this table is locked"
 
 
 def test_an_error_in_the_loop_leaves_no_sample_behind(tmp_path: Path) -> None:
@@ -238,11 +352,10 @@ def test_an_error_in_the_loop_leaves_no_sample_behind(tmp_path: Path) -> None:
         wait_for(lambda: bool(daemon._collector.counters.recorded))
         raise KeyboardInterrupt
 
-    daemon = Daemon(settings(tmp_path))
+    daemon = Daemon(settings(tmp_path, sample_resources=True))
     with pytest.raises(KeyboardInterrupt):
         daemon.run(fail)
-    assert daemon._collector.counters.pending == 0
-    assert len(query(tmp_path, "SELECT 1 FROM resource_metrics")) == 2
+    assert len(query(tmp_path / "store", "SELECT 1 FROM resource_metrics")) == 2
 
 
 def test_a_sign_of_life_that_cannot_be_sent_ends_nothing(
@@ -251,12 +364,56 @@ def test_a_sign_of_life_that_cannot_be_sent_ends_nothing(
     def surprise(records: object) -> None:
         raise ZeroDivisionError("a driver's surprise")
 
-    daemon = Daemon(settings(tmp_path))
+    daemon = Daemon(settings(tmp_path, sample_resources=True))
     daemon._store.write_metrics = surprise  # type: ignore[method-assign, assignment]  # its samples go another way
     with caplog.at_level(logging.WARNING, "rpa_agent"):
-        assert daemon.run(waits(None, signal.SIGTERM)) == signal.SIGTERM
-    assert "a heartbeat was not stored: ZeroDivisionError: a driver's surprise" in caplog.text
-    assert query(tmp_path, "SELECT 1 FROM resource_metrics")
+        assert daemon.run(until(lambda: bool(caplog.messages))) == signal.SIGTERM
+    assert caplog.messages == ["a heartbeat was not stored: ZeroDivisionError: a driver's surprise"]
+    assert query(tmp_path / "store", "SELECT 1 FROM resource_metrics")
+
+
+def test_a_store_that_hangs_holds_up_neither_samples_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    released = threading.Event()
+
+    def hang(rows: object) -> None:
+        released.wait(60)
+
+    monkeypatch.setattr("collector_agent.agent.STOP_TIMEOUT_SEC", 0.2)
+    daemon = Daemon(settings(tmp_path, sample_resources=True, sample_interval_sec=0.02))
+    daemon._store.write_metrics = hang  # type: ignore[method-assign, assignment]  # as a database does
+    daemon._forwarder._dispatch._deliver = hang
+    robot = Activity()
+    robot.set(True)
+    ending: list[float] = []
+
+    def watch(seconds: float) -> int:
+        wait_for(lambda: daemon._collector.counters.recorded >= 5)
+        ending.append(time.monotonic())
+        return signal.SIGTERM
+
+    daemon.run(watch)
+    assert time.monotonic() - ending[0] < 5
+    assert "the store did not answer in time: rows wait in the spool" in caplog.messages
+    robot.set(False)
+    released.set()
+    wait_for(lambda: not any(t.name.startswith("rpa-agent") for t in threading.enumerate()))
+
+
+def test_the_daemon_says_how_it_stands_in_a_file_that_is_its_owners(tmp_path: Path) -> None:
+    url = "postgresql://rpa:geheim@127.0.0.1:1/rpa"
+    daemon = Daemon(settings(tmp_path, store=url, spool_max_bytes=5_000_000))
+    daemon.run(until(lambda: bool((status := read_status()) and status.store_error)))
+    status = read_status()
+    assert status is not None
+    assert (status.pid, status.version, status.host) == (os.getpid(), __version__, "h1")
+    assert (status.spool_max_bytes, status.recording_mode) == (5_000_000, "memory")
+    assert "geheim" not in status_file().read_text()
+    assert "127.0.0.1" in status.store
+    if os.name == "posix":
+        files = [path for path in state_folder().rglob("*") if path.is_file()]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
 # --- a store that opens when there is something to write --------------------------------------------
@@ -269,6 +426,14 @@ def test_a_store_is_opened_by_the_first_write_and_not_before(tmp_path: Path) -> 
     assert store.write_metrics([execution("e1")]).inserted == 1
     store.close()
     assert store.write_metrics([execution("e1")]).duplicates == 1
+    store.close()
+
+
+def test_beside_a_robot_sqlite_keeps_little_in_memory(tmp_path: Path) -> None:
+    store = DeferredStore(str(tmp_path / "store"), "daemon")
+    store.write_metrics([execution("e1")])
+    with store._opened().engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA cache_size").scalar() == -2_048
     store.close()
 
 

@@ -15,8 +15,12 @@ from collector_agent.settings import (
     has_password,
     load_settings,
     settings_file,
+    state_folder,
     unknown_variables,
 )
+from collector_agent.spool.writer import SpoolLimits
+
+VALUES = {"recording_mode": "durable", "spool_when_full": "refuse_new"}  # of settings that take certain words
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +69,51 @@ def test_every_setting_can_be_set_by_its_variable_and_has_the_default_that_is_do
             assert getattr(plain, setting.name) == ""
         if not setting.variable:
             continue
-        value = {"text": "x", "whole number": "7", "number": "7.5", "true or false": "off"}.get(
-            setting.type, "a, b"
-        )
+        value = VALUES.get(setting.name) or {
+            "text": "x",
+            "folder": "/spool",
+            "whole number": "7000000",
+            "number": "7.5",
+            "true or false": "off",
+        }.get(setting.type, "a, b")
         monkeypatch.setenv(setting.variable, value)
         found = getattr(load_settings(store="/s"), setting.name)
-        assert found in ("x", 7, 7.5, False, ("a", "b"))
+        assert found in ("x", "/spool", "durable", "refuse_new", 7_000_000, 7.5, False, ("a", "b"))
         assert found != getattr(plain, setting.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_durable"),
+    [
+        ("", False),
+        ("spool_folder = '/spool'", True),
+        ("spool_folder = '/spool'\nrecording_mode = 'memory'", False),
+        ("recording_mode = 'durable'", True),
+        ("recording_mode = ' Durable '", True),
+    ],
+)
+def test_a_spool_folder_makes_recording_durable_unless_it_is_said_otherwise(
+    text: str, is_durable: bool, tmp_path: Path
+) -> None:
+    settings = load_settings(written(tmp_path, f"store = 's'\n{text}\n"))
+    assert settings.is_durable is is_durable
+
+
+def test_the_spool_lies_where_it_is_said_else_in_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(store="s").spool == state_folder() / "spool"
+    file = written(tmp_path / "etc", "store = 's'\nspool_folder = 'rows'\n")
+    assert load_settings(file).spool == tmp_path / "etc" / "rows"
+    assert load_settings(file, spool_folder="rows").spool == tmp_path / "rows"
+
+
+def test_the_limits_of_the_spool_are_those_that_are_set(tmp_path: Path) -> None:
+    text = "store = 's'\nspool_max_bytes = 8_000_000\nspool_when_full = 'refuse_new'\n"
+    limits = load_settings(written(tmp_path, text)).spool_limits
+    assert (limits.max_bytes, limits.when_full) == (8_000_000, "refuse_new")
+    assert AgentSettings(store="s").spool_limits == SpoolLimits()
 
 
 @pytest.mark.parametrize("value", ["r7 ", " r7", "r7"])
@@ -144,6 +186,16 @@ def test_a_file_of_a_windows_editor_is_read(tmp_path: Path) -> None:
         ('sample_resources = "maybe"', "give true or false"),
         ("business_tags = [1]", "give a list of texts"),
         ('business_patterns = ["(unclosed"]', "is no regular expression"),
+        ('spool_max_bytes = "500 MB"', "a whole number of bytes from 1000000 on; 500 MB is 500000000"),
+        ('spool_max_bytes = "1.5GiB"', "1.5GiB is 1610612736"),
+        ('spool_max_bytes = "much"', "is 'much': give a whole number of bytes from 1000000 on"),
+        ("spool_max_bytes = 500", "a whole number of bytes from 1000000 on"),
+        ('spool_when_full = "drop_newest"', "give one of drop_oldest, refuse_new"),
+        ("spool_folder = 5", "write a folder in quotes"),
+        ('spool_folder = "postgresql://db/rpa"', "write a folder of this machine, not a URL"),
+        ('recording_mode = "safe"', "recording_mode is 'safe': give one of memory, durable"),
+        ("max_steps = 0", "give a whole number from 1 on"),
+        ("max_step = 5", "unknown setting 'max_step'; did you mean max_steps?"),
         ("", "no store is named"),
         ('store = ""', "no store is named"),
     ],

@@ -1,0 +1,207 @@
+"""Everything that can be set: its name, default, check, and the line that documents it; stdlib only."""
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from collector_agent.locations import state_folder
+from collector_agent.own_names import host_name
+from collector_agent.setting_checks import (
+    bytes_from,
+    folder,
+    list_of_text,
+    location,
+    one_of,
+    patterns,
+    seconds,
+    text,
+    whole_number,
+    yes_or_no,
+)
+
+if TYPE_CHECKING:
+    from collector_agent.spool.writer import SpoolLimits
+
+VARIABLE_PREFIX: Final = "RPA_AGENT_"
+SMALLEST_SPOOL_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Everything that can be set, valid. The store may hold a password, so it is not shown."""
+
+    store: str = field(repr=False)
+    environment: str = ""
+    robot_id: str = ""
+    host: str = field(default_factory=host_name)
+    queue: str = ""
+    workflow_version: str = ""
+    recording_mode: str = ""
+    spool_folder: str = ""
+    spool_max_bytes: int = 1 << 30
+    spool_when_full: str = "drop_oldest"
+    buffer_size: int = 1000
+    flush_interval_sec: float = 5.0
+    heartbeat_interval_sec: float = 30.0
+    sample_resources: bool = True
+    sample_interval_sec: float = 1.0
+    idle_interval_sec: float = 60.0
+    max_workflows: int = 1000
+    max_steps: int = 2000
+    max_attribute_values: int = 1000
+    step_depth: int = 20
+    business_tags: tuple[str, ...] = ("business-exception",)
+    business_exceptions: tuple[str, ...] = ("BusinessException",)
+    business_patterns: tuple[str, ...] = ()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether a record is in the spool before `record_*` returns."""
+        return self.recording_mode == "durable" or (not self.recording_mode and bool(self.spool_folder))
+
+    @property
+    def spool(self) -> Path:
+        """The spool's folder: what is set, else one in the state folder. It need not exist yet."""
+        return Path(self.spool_folder) if self.spool_folder else state_folder() / "spool"
+
+    @property
+    def spool_limits(self) -> "SpoolLimits":
+        """How much the spool may hold, all processes together."""
+        from collector_agent.spool.writer import SpoolLimits  # here: whoever records in memory needs none
+
+        when_full: Any = self.spool_when_full  # one of the two, or it could not be set
+        return SpoolLimits(max_bytes=self.spool_max_bytes, when_full=when_full)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the documentation, and how a value of it is checked."""
+
+    name: str
+    type: str
+    description: str
+    check: Callable[[object], Any] = field(repr=False)
+    has_variable: bool = True
+
+    @property
+    def variable(self) -> str:
+        """The environment variable; '' where there is none."""
+        return VARIABLE_PREFIX + self.name.upper() if self.has_variable else ""
+
+    @property
+    def default(self) -> str:
+        """As one would write it in the file; '' where there is none."""
+        if self.name == "host":
+            return "the machine's name"
+        default = next(f.default for f in fields(AgentSettings) if f.name == self.name)
+        if default is MISSING or default == "":
+            return ""
+        if isinstance(default, str):
+            return f'"{default}"'
+        if isinstance(default, tuple):
+            return "[" + ", ".join(f'"{item}"' for item in default) + "]"
+        return f"{default:g}" if isinstance(default, float) else str(default).lower()
+
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    Setting(
+        "store",
+        "text",
+        "where rows go: a folder (SQLite inside; in the file, relative to the file) or "
+        "`postgresql://user@host/database`; the only setting that must be there",
+        location,
+    ),
+    Setting("environment", "text", "production, test …; carried by every row", text),
+    Setting("robot_id", "text", "the name of the robot; carried by every row", text),
+    Setting("host", "text", "the name of the machine; carried by every row", text),
+    Setting("queue", "text", "the queue that the work comes from; carried by every row", text),
+    Setting("workflow_version", "text", "the release of the workflows; carried by every row", text),
+    Setting(
+        "recording_mode",
+        "word",
+        "memory: rows wait in the robot's memory for the store; durable: each is in the spool before the "
+        "robot goes on (default: durable where spool_folder is set, else memory)",
+        one_of("memory", "durable"),
+    ),
+    Setting(
+        "spool_folder",
+        "folder",
+        "where rows wait on disk for the store, the same for the daemon and its robots (in the file, "
+        "relative to the file; default: the folder spool in the state folder)",
+        folder,
+    ),
+    Setting(
+        "spool_max_bytes",
+        "whole number",
+        "how much the spool may hold, all processes together",
+        bytes_from(SMALLEST_SPOOL_BYTES),
+    ),
+    Setting(
+        "spool_when_full",
+        "word",
+        "drop_oldest: the oldest rows make room for new ones; refuse_new: the oldest stay; both are counted",
+        one_of("drop_oldest", "refuse_new"),
+    ),
+    Setting("buffer_size", "whole number", "rows that are written together at the latest", whole_number(1)),
+    Setting(
+        "flush_interval_sec",
+        "number",
+        "seconds between two writes to the store; in durable mode also between two times that the spool is "
+        "made safe from a power cut",
+        seconds,
+    ),
+    Setting("heartbeat_interval_sec", "number", "seconds between two signs of life", seconds),
+    Setting("sample_resources", "true or false", "sample CPU, memory, disk, network and GPUs", yes_or_no),
+    Setting(
+        "sample_interval_sec",
+        "number",
+        "seconds between two samples while an execution runs (the daemon: any on this machine)",
+        seconds,
+    ),
+    Setting("idle_interval_sec", "number", "seconds between two samples while no execution runs", seconds),
+    Setting(
+        "max_workflows",
+        "whole number",
+        "workflows that a process may name; further ones are recorded as `__overflow__` and counted",
+        whole_number(1),
+    ),
+    Setting(
+        "max_steps",
+        "whole number",
+        "steps that a workflow may have; further ones are recorded as `__overflow__` and counted",
+        whole_number(1),
+    ),
+    Setting(
+        "max_attribute_values",
+        "whole number",
+        "values that an attribute may take; further ones are recorded as `__overflow__` and counted",
+        whole_number(1),
+    ),
+    Setting(
+        "step_depth",
+        "whole number",
+        "Robot Framework: how many levels of nested keywords become steps; 0 for none",
+        whole_number(0),
+    ),
+    Setting(
+        "business_tags",
+        "list of texts",
+        "Robot Framework: a task with one of these tags fails for business reasons (variable: with commas)",
+        list_of_text,
+    ),
+    Setting(
+        "business_exceptions",
+        "list of texts",
+        "Robot Framework: names of exceptions at the beginning of a message that mean the same "
+        "(variable: with commas)",
+        list_of_text,
+    ),
+    Setting(
+        "business_patterns",
+        "list of texts",
+        "Robot Framework: regular expressions on the message that mean the same",
+        patterns,
+        has_variable=False,
+    ),
+)
