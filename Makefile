@@ -10,7 +10,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 SUPPORTED := >=3.11,<3.14
 
-.PHONY: demo up test check bench constraints readme pango clean
+.PHONY: demo up test check bench agent-bundle constraints readme pango clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,8 @@ help:
 	@echo "make test         all checks and all tests (what CI runs)"
 	@echo "make check        lint, types, import contracts, documentation: the quick part of make test"
 	@echo "make bench        measure speed and memory beside named peers"
+	@echo "make bench-faults kill, cut off and fill up the agent for half an hour; says what was survived"
+	@echo "make agent-bundle archives in dist/ that install the agent on robots without internet"
 	@echo "make constraints  resolve the dependencies anew into constraints.txt"
 	@echo "make readme       write the generated tables of README.md anew"
 
@@ -65,6 +67,13 @@ test: check pango
 
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
+
+agent-bundle: $(STAMP)
+	@$(PYTHON) -m deploy.agent.make_bundle
+
+# Kills, power cuts, damage and failing disks in numbers that `make test` has no time for.
+bench-faults: $(STAMP)
+	@$(PYTHON) -m pytest -m full_faults tests/faults -n 2 --dist worksteal -p no:cacheprovider
 
 readme: $(STAMP)
 	@$(PYTHON) -m tests.documentation --write

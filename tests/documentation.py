@@ -14,7 +14,14 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-DOCUMENTS = ("README.md", "CHANGELOG.md", "examples/README.md", "deploy/airflow/README.md")
+DOCUMENTS = (
+    "README.md",
+    "CHANGELOG.md",
+    "examples/README.md",
+    "deploy/airflow/README.md",
+    "deploy/agent/README.md",
+    "deploy/agent/windows.md",
+)
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(.*?)(<!-- end of generated -->)", re.S)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
