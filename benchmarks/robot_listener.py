@@ -4,7 +4,8 @@
 
 The robot is a loop over a keyword that does nothing, the worst case there is: every iteration is two
 steps (the iteration and the keyword). `empty` is a listener whose methods do nothing: what Robot
-Framework itself takes for having one.
+Framework itself takes for having one. `durable`: each step is in the spool before the robot goes on, and
+its own process takes it to the store.
 """
 
 import argparse
@@ -36,7 +37,7 @@ class Empty:
 OURS = "collector_agent.hooks.robot_framework.Listener"
 
 
-def seconds_of(folder: Path, *options: str) -> tuple[float, float]:
+def seconds_of(folder: Path, mode: str, *options: str) -> tuple[float, float]:
     """(of the robot's task, of the whole process: with loading, and at the end delivering the rest)."""
     quiet = ["--console", "none", "--log", "NONE", "--report", "NONE", "--pythonpath", str(folder)]
     command = [
@@ -53,6 +54,7 @@ def seconds_of(folder: Path, *options: str) -> tuple[float, float]:
         "RPA_AGENT_STORE": tempfile.mkdtemp(dir=folder),
         "RPA_AGENT_STATE": str(folder / "state"),
         "RPA_AGENT_SAMPLE_RESOURCES": "false",
+        "RPA_AGENT_RECORDING_MODE": mode,
     }
     started = time.perf_counter()
     subprocess.run(command, env=os.environ | settings, check=True)
@@ -69,9 +71,10 @@ def main() -> None:
     arguments = parser.parse_args()
     steps = arguments.keywords
     ways = {
-        "no listener": (),
-        "empty": ("--listener", "empty.Empty"),
-        "ours": ("--listener", OURS),
+        "no listener": ("memory",),
+        "empty": ("memory", "--listener", "empty.Empty"),
+        "in memory": ("memory", "--listener", OURS),
+        "durable": ("durable", "--listener", OURS),
     }
     runs: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as name:

@@ -14,47 +14,69 @@ class Buffer(Generic[T]):
     whose delivery failed is shown again, first and in the same order. A row is lost only by an
     overflow, and then it is counted.
 
-    `lock` is re-entrant, because a signal handler, a destructor or a logging handler may record while
-    its own thread is recording. It is held for a few lines and never while anything is delivered.
+    A row is put in without a lock, by one call into C: `put(row)`. Whoever does so compares `len(waiting)`
+    with `alarm_at` right after it, and where there are so many, calls `drop_overflow` (or what calls it).
+
+    `lock` is for everything else. It is re-entrant, because a signal handler, a destructor or a logging
+    handler may record while its own thread is recording; it is held for a few lines and never while
+    anything is delivered.
     """
 
     def __init__(self, max_rows: int) -> None:
         self.max_rows = max_rows
+        self.waiting: deque[T] = deque()  # what is not in flight
+        self.put = self.waiting.append
         self.reset()
 
     def reset(self) -> None:
         """Empty, with counters at zero and a lock that nobody holds: what a forked child begins with."""
         self.lock = threading.RLock()
-        self.recorded = 0
         self.delivered = 0
         self.dropped = 0
         self._in_flight: deque[T] = deque()
-        self._waiting: deque[T] = deque()
+        self.waiting.clear()  # the same object: `put` is known to others
         self._next_notice = 1
+        self.ring_at(self.max_rows)
 
     def __len__(self) -> int:
-        return len(self._in_flight) + len(self._waiting)
+        return len(self._in_flight) + len(self.waiting)
 
     @property
-    def waiting(self) -> int:
-        """How many rows are not in flight."""
-        return len(self._waiting)
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def recorded(self) -> int:
+        """How many rows were put in, ever: somebody may put in more at any moment."""
+        return self.delivered + self.dropped + len(self)
 
     def append(self, row: T) -> None:
+        """Puts a row in and keeps the bound."""
+        self.put(row)
+        if len(self.waiting) >= self.alarm_at:
+            self.drop_overflow()
+
+    def ring_at(self, rows: int) -> None:
+        """From so many waiting rows on somebody wants to know; past the bound it is always so."""
         with self.lock:
-            self.recorded += 1
-            self._waiting.append(row)
-            # `while`: an append that came in between on the same thread may have left one too many.
-            while self._waiting and len(self._in_flight) + len(self._waiting) > self.max_rows:
+            self._ring_at = rows
+            self._set_alarm()
+
+    def drop_overflow(self) -> None:
+        """Drops the oldest row that is not in flight until the bound is kept."""
+        with self.lock:
+            # `while`: other threads, or what a row's own destructor records, may have put in more.
+            while self.waiting and len(self) > self.max_rows:
                 # With everything else in flight this is the new row itself.
-                self._waiting.popleft()
+                self.waiting.popleft()
                 self.dropped += 1
 
     def take(self, n: int) -> list[T]:
         """The next batch of at most `n`: what is in flight already, topped up with what waits longest."""
         with self.lock:
-            while self._waiting and len(self._in_flight) < n:
-                self._in_flight.append(self._waiting.popleft())
+            while self.waiting and len(self._in_flight) < n:
+                self._in_flight.append(self.waiting.popleft())
+            self._set_alarm()
             return list(self._in_flight)[:n]
 
     def acknowledge(self, n: int) -> None:
@@ -63,14 +85,15 @@ class Buffer(Generic[T]):
             for _ in range(min(n, len(self._in_flight))):
                 self._in_flight.popleft()
                 self.delivered += 1
+            self._set_alarm()
 
     def oldest_waiting(self) -> T | None:
         """The first row that is not in flight."""
         with self.lock:
-            return self._waiting[0] if self._waiting else None
+            return self.waiting[0] if self.waiting else None
 
     def has_settled(self, recorded: int) -> bool:
-        """Whether the first `recorded` rows ever appended were all delivered or dropped."""
+        """Whether the first `recorded` rows ever put in were all delivered or dropped."""
         with self.lock:
             return not self._in_flight and self.delivered + self.dropped >= recorded
 
@@ -82,3 +105,6 @@ class Buffer(Generic[T]):
             while self._next_notice <= self.dropped:
                 self._next_notice *= 10
             return self.dropped
+
+    def _set_alarm(self) -> None:
+        self.alarm_at = min(self._ring_at, self.max_rows - len(self._in_flight) + 1)

@@ -1,58 +1,31 @@
-"""From the buffer to the storage callback: one background thread that retries and never gives a row up."""
+"""From the buffer to the storage callback: batches that are sent again until they are taken."""
 
-import atexit
 import logging
-import os
-import sys
-import threading
 import time
-import weakref
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Final
 
 from analytics_lib.records import Record
+from collector_agent.background import NEVER_ROWS, Background, Counts
 from collector_agent.buffer import Buffer
-from collector_agent.heartbeats import Heartbeats
+from collector_agent.heartbeats import Backlog, Heartbeats
 from collector_agent.record_builder import Item
 from collector_agent.redaction import clean_message
 
 StorageCallback = Callable[[list[Record]], object]
 
 MAX_PAUSE_SEC: Final = 60.0
-EXIT_TIMEOUT_SEC: Final = 5.0
 _FIRST_PAUSE_SEC: Final = 0.1
 _LAST_PAUSE_SEC: Final = 2.0
 _log = logging.getLogger("rpa_agent")
 
 
-def waitable_sec(seconds: float) -> float:
-    """So long, as far as the system can wait: 49 days on Windows, 292 years elsewhere."""
-    return max(0.0, min(seconds, threading.TIMEOUT_MAX))  # 0 for NaN
-
-
-class _Request:
-    """Somebody waits until everything recorded so far is delivered."""
-
-    __slots__ = ("answered", "delivered", "insist_until_s", "last")
-
-    def __init__(self, insist_until_s: float | None, last: bool) -> None:
-        self.insist_until_s = insist_until_s
-        self.last = last
-        self.delivered = False
-        self.answered = threading.Event()
-
-
-class Delivery:
+class Delivery(Background):
     """Takes batches out of the buffer, builds their records and hands them to the storage callback.
 
     A batch leaves the buffer when the callback has returned. When it raises, the batch stays, is sent
     again at the next flush, and the flushes get rarer, up to one a minute. So every row arrives at
     least once, and the store ignores what it has already.
-
-    The thread is a daemon and exists while there is something to do: between `start` and `stop`, and
-    for each `flush` outside of that. It refers to this object and not to the collector, so that a
-    collector nobody refers to any more can go; its rows are still delivered.
     """
 
     def __init__(
@@ -71,58 +44,30 @@ class Delivery:
         self._storage_callback = storage_callback
         self._build = build
         self._batch_rows = batch_rows
-        self._interval_s = interval_sec
-        self._started = False
-        self._begin_empty()
-        _deliveries.add(self)
+        super().__init__(buffer, interval_sec)
 
     def _begin_empty(self) -> None:
+        super()._begin_empty()
         self._built: list[Record] = []  # the records of the batch in flight
-        # A SimpleQueue because its put may be interrupted by another one on the same thread.
-        self._bell: SimpleQueue[_Request | None] = SimpleQueue()
-        self._rung = False
-        self._thread: threading.Thread | None = None
         self._failures = 0
-        self._due_s = 0.0
-        self._owes_farewell = False  # a last heartbeat, once there was a first
 
     def reset_after_fork(self) -> None:
-        """A child owns none of its parent's rows, locks and threads; it starts its own when it records."""
-        self.buffer.reset()
         self.failed_flushes, self.last_error = 0, ""
-        self._begin_empty()
+        super().reset_after_fork()
 
-    def start(self) -> None:
-        with self.buffer.lock:
-            self._started = True
-            self._run_thread()
+    def counts(self) -> Counts:
+        buffer = self.buffer
+        pending = len(buffer)  # read once: it may grow meanwhile
+        return Counts(buffer.delivered + buffer.dropped + pending, buffer.delivered, buffer.dropped, pending)
 
-    def notice(self) -> None:
-        """A row was appended: cheap, unless the thread must be told or (in a forked child) started."""
-        if self._thread is None:
-            if self._started:
-                with self.buffer.lock:
-                    self._run_thread()
-        elif not self._rung and not self._failures and self.buffer.waiting >= self._batch_rows:
-            self._rung = True
-            self._bell.put(None)
+    def has_rest(self) -> bool:
+        return len(self.buffer) > 0
 
-    def flush(self, timeout_sec: float) -> bool:
-        """Whether everything recorded before this call was delivered within the time; one attempt."""
-        return self._ask(timeout_sec, insist=False, last=False)
+    def _rows_that_hurry(self) -> int:
+        return NEVER_ROWS if self._failures else self._batch_rows
 
-    def stop(self, timeout_sec: float) -> bool:
-        """Delivers what there is, trying again until the time is over; whether nothing remains."""
-        deadline_s = time.monotonic() + timeout_sec
-        with self.buffer.lock:
-            self._started = False
-            thread = self._thread
-            if not self._owes_farewell and not len(self.buffer):
-                return True
-        delivered = self._ask(timeout_sec, insist=True, last=self._owes_farewell)
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(waitable_sec(deadline_s - time.monotonic()))
-        if not delivered and (left := len(self.buffer)):
+    def _say_what_is_left(self, timeout_sec: float) -> None:
+        if left := len(self.buffer):
             _log.warning(
                 "stopped with %d rows that were not delivered within %g s (%s): they stay in memory and "
                 "are tried once more when the process ends",
@@ -130,83 +75,10 @@ class Delivery:
                 timeout_sec,
                 self.last_error or "the store did not answer",
             )
-        return delivered
-
-    def let_go(self) -> None:
-        """The collector is gone: deliver what is left, then end. Waits for nothing: fit for a finalizer."""
-        self._started = False
-        if self._thread is not None:
-            self._bell.put(_Request(None, last=self._owes_farewell))
-        elif len(self.buffer):
-            _orphans.add(self)  # until the process ends
-
-    def _ask(self, timeout_sec: float, *, insist: bool, last: bool) -> bool:
-        if self._thread is threading.current_thread():
-            return False  # the storage callback itself asks: it would wait for its own end
-        request = _Request(time.monotonic() + timeout_sec if insist else None, last)
-        with self.buffer.lock:
-            self._bell.put(request)
-            has_thread = self._run_thread()
-        if not has_thread:  # the interpreter is shutting down and starts no threads any more
-            self._serve(self._bell.get())
-        request.answered.wait(waitable_sec(timeout_sec))
-        return request.delivered
-
-    def _run_thread(self) -> bool:
-        """Whether a thread runs that will look at the bell. To be called with the buffer's lock held."""
-        if self._thread is None:
-            thread = threading.Thread(target=self._work, name="rpa-agent-delivery", daemon=True)
-            self._thread = thread
-            self._due_s = max(self._due_s, time.monotonic() + self._interval_s)
-            try:
-                thread.start()
-            except RuntimeError:
-                self._thread = None
-                return False
-            self._owes_farewell = self._owes_farewell or self._started
-            _flush_before_a_worker_process_ends()
-        return True
-
-    def _work(self) -> None:
-        """The thread: waits for the next flush, for a full batch or for somebody who asks."""
-        try:
-            while True:
-                self._serve(self._next_request())
-                with self.buffer.lock:
-                    if not self._started and self._bell.empty():
-                        self._thread = None
-                        return
-        finally:
-            # Only a BaseException from the callback (SystemExit …) leaves a thread here: the next row,
-            # flush or start begins a new one, and the batch is still in the buffer.
-            with self.buffer.lock:
-                if self._thread is threading.current_thread():
-                    self._thread = None
-
-    def _next_request(self) -> _Request | None:
-        try:
-            request = self._bell.get(timeout=waitable_sec(self._due_s - time.monotonic()))
-        except Empty:
-            request = None
-        if request is None:
-            self._rung = False
-        return request
-
-    def _serve(self, request: _Request | None) -> None:
-        if request is None:
-            is_full = not self._failures and self.buffer.waiting >= self._batch_rows
-            if is_full or time.monotonic() >= self._due_s:
-                self._deliver_all(None, last=False)
-            return
-        try:
-            request.delivered = self._deliver_all(request.insist_until_s, last=request.last)
-            if request.last and request.delivered and not self._started:
-                self._owes_farewell = False
-        finally:
-            request.answered.set()
 
     def _deliver_all(self, insist_until_s: float | None, *, last: bool) -> bool:
         """Batch after batch, until what was recorded before this call is gone or the callback fails."""
+        last = last and self._owes_farewell
         with self.buffer.lock:
             recorded = self.buffer.recorded
         pause_s = _FIRST_PAUSE_SEC
@@ -236,7 +108,8 @@ class Delivery:
             batch = self.buffer.take(self._batch_rows)
             dropped = self.buffer.drop_notice()
             if self.heartbeats is not None:
-                self.heartbeats.look(self._batch_rows, last=last and not self.buffer.waiting)
+                is_last = last and not self.buffer.waiting
+                self.heartbeats.look(self._batch_rows, self._backlog(), last=is_last)
         if dropped is not None:
             _log.warning(
                 "%d rows were dropped so far, the oldest first: the buffer of %d rows was full",
@@ -261,6 +134,16 @@ class Delivery:
         self._note_success()
         return True
 
+    def _backlog(self) -> Backlog:
+        buffer, waiting = self.buffer, len(self.buffer.waiting)  # read once: it may grow meanwhile
+        oldest = buffer.oldest_waiting()
+        return Backlog(
+            recorded=buffer.delivered + buffer.dropped + buffer.in_flight + waiting,
+            dropped=buffer.dropped,
+            pending=waiting,
+            oldest_pending_ns=oldest[1] if waiting and oldest is not None else None,
+        )
+
     def _note_failure(self, error: Exception, rows: int) -> None:
         self.failed_flushes += 1
         self._failures += 1
@@ -277,37 +160,3 @@ class Delivery:
         if self._failures:
             _log.warning("delivery works again after %d failed attempts", self._failures)
         self._failures, self.last_error = 0, ""
-
-
-_deliveries: "weakref.WeakSet[Delivery]" = weakref.WeakSet()
-_orphans: set[Delivery] = set()
-
-
-def _after_fork_in_child() -> None:
-    _orphans.clear()
-    for delivery in list(_deliveries):
-        delivery.reset_after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-@atexit.register
-def _flush_at_exit() -> None:
-    """What is still in memory when the process ends gets one more chance, five seconds for all."""
-    deadline_s = time.monotonic() + EXIT_TIMEOUT_SEC
-    for delivery in {*_deliveries, *_orphans}:
-        left_s = max(0.1, deadline_s - time.monotonic())
-        if delivery._started:
-            delivery.stop(left_s)
-        elif len(delivery.buffer):
-            delivery.flush(left_s)
-
-
-def _flush_before_a_worker_process_ends() -> None:
-    """A process of `multiprocessing` that was forked ends without atexit; it has hooks of its own."""
-    multiprocessing_util = sys.modules.get("multiprocessing.util")
-    parent = getattr(sys.modules.get("multiprocessing.process"), "parent_process", lambda: None)()
-    if multiprocessing_util is not None and parent is not None:
-        multiprocessing_util.Finalize(None, _flush_at_exit, exitpriority=0)

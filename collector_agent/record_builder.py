@@ -1,11 +1,10 @@
 """From what a robot said to a checked record, or to a quarantined one with the reason; never an error.
 
-This runs in the delivery thread: the robot itself only pays for putting an item into the buffer.
+Recording in memory, this runs in the delivery thread: the robot itself only pays for putting an item into
+the buffer. Recording durably, what is not an ordinary step comes here before the robot goes on.
 """
 
-import json
-import logging
-import re
+import threading
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
@@ -13,22 +12,25 @@ from typing import Any, Final
 
 from analytics_lib.errors import RecordError
 from analytics_lib.records import (
-    NAME_BYTES,
     ExecutionMetrics,
     ExecutionStart,
-    QuarantinedRecord,
     Record,
     StepMetrics,
-    shorten,
 )
 from collector_agent.active_executions import KnownExecution
-from collector_agent.redaction import clean_message, clean_name, text_of
+from collector_agent.cardinality import Cardinality
+from collector_agent.quarantining import quarantine
+from collector_agent.redaction import clean_message, text_of
+from collector_agent.step_records import pattern_of, short_step
 
-# (kind of record, its execution or why there is none, fields as given, wall clock ns, monotonic ns)
-Item = tuple[str, KnownExecution | str, dict[str, Any], int, int]
+# What most steps are: (its execution, wall clock ns, step_seq, step_id, status, duration_ms).
+ShortStep = tuple[KnownExecution, int, int, Any, Any, Any]
+# Everything else: (kind of record, wall clock ns, its execution or why there is none, fields as given,
+# monotonic ns)
+Said = tuple[str, int, KnownExecution | str, dict[str, Any], int]
+Item = ShortStep | Said
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST: Final = datetime(1980, 1, 1, tzinfo=UTC)  # that a record takes
 _TYPES: Final[dict[str, type[ExecutionStart | ExecutionMetrics | StepMetrics]]] = {
     "execution_start": ExecutionStart,
     "execution": ExecutionMetrics,
@@ -36,11 +38,7 @@ _TYPES: Final[dict[str, type[ExecutionStart | ExecutionMetrics | StepMetrics]]] 
 }
 _FIELDS: Final = {kind: frozenset(f.name for f in fields_of(_TYPES[kind])) for kind in _TYPES}
 _REQUIRED: Final = ("step_id", "status", "duration_ms")  # here None is what is wrong, not a default
-_SECRET_NAME: Final = re.compile(r"(?i)pass|pwd|kennwort|secret|token|key\b|credential|cookie|session")
-_LEAF_CHARACTERS: Final = 4_000
-_REASON_BYTES: Final = 4 * NAME_BYTES  # what the record takes
-_PAYLOAD_CHARACTERS: Final = 10_000  # at most 6 bytes each: inside the record's 64 KB
-_log = logging.getLogger("rpa_agent")
+_MAX_ATTRIBUTES: Final = 64  # that a record takes
 
 
 def moment_of(wall_ns: int) -> datetime:
@@ -48,34 +46,70 @@ def moment_of(wall_ns: int) -> datetime:
     return _EPOCH + timedelta(microseconds=wall_ns // 1000)
 
 
-class RecordBuilder:
-    """Builds records and counts what had to be quarantined. `host`: for quarantined rows."""
+def in_words(item: Item) -> Said:
+    """The item with its fields by name."""
+    if len(item) == 6:
+        known, wall_ns, step_seq, step_id, status, duration_ms = item
+        given = {"step_id": step_id, "status": status, "duration_ms": duration_ms, "step_seq": step_seq}
+        return "step", wall_ns, known, given, 0
+    return item
 
-    def __init__(self, host: str) -> None:
-        self.quarantined = 0
+
+class RecordBuilder:
+    """Builds records and counts what had to be quarantined. `host`: for quarantined rows.
+
+    May be called by several threads at once.
+    """
+
+    def __init__(self, host: str, cardinality: Cardinality | None = None) -> None:
+        self.cardinality = cardinality or Cardinality()
         self._host = host
+        self.reset()
+
+    def reset(self) -> None:
+        """As it was when made: a forked child has quarantined nothing."""
+        self.quarantined = 0
+        self._lock = threading.RLock()
+        self.cardinality.reset()
 
     def __call__(self, item: Item) -> Record:
         """The record that the item stands for; what is not valid becomes a QuarantinedRecord."""
-        record = _build(item, self._host)
-        if isinstance(record, QuarantinedRecord):
+        if len(item) == 6 and (pattern := item[0].pattern) is not None:
+            step = short_step(pattern, self.cardinality.steps_of(item[0].recorded_as), *item[1:])
+            if step is not None:
+                return step
+        said = in_words(item)
+        kind, wall_ns, known, given, _ = said
+        try:
+            record = self._build(said)
+            self.cardinality.keep(record)
+            if len(item) == 6 and isinstance(record, StepMetrics):
+                item[0].pattern = pattern_of(record)
+            return record
+        except RecordError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001  # whatever a robot's odd object raises, its row is kept aside
+            reason = f"{type(error).__name__} while the record was built: {text_of(error)}"
+        with self._lock:
             self.quarantined += 1
-        return record
+            nth = self.quarantined
+        return quarantine(kind, reason, given, known, wall_ns, self._host, nth)
 
+    def workflow_of(self, known: KnownExecution) -> Any:
+        """The workflow_id that all records of the execution carry."""
+        if known.recorded_as is None:
+            known.recorded_as = self.cardinality.workflow(plain(known.workflow_id))
+        return known.recorded_as
 
-def _build(item: Item, host: str) -> Record:
-    kind, known, given, wall_ns, mono_ns = item
-    try:
+    def _build(self, said: Said) -> ExecutionStart | ExecutionMetrics | StepMetrics:
+        kind, wall_ns, known, given, mono_ns = said
         if isinstance(known, str):
             raise RecordError(known)
         values = {name: value for name, value in known.inherited.items() if name in _FIELDS[kind]}
-        values |= {
-            "execution_id": known.execution_id,
-            "workflow_id": known.workflow_id,
-            "recorder_id": known.recorder_id,
-        }
+        values |= {"execution_id": known.execution_id, "recorder_id": known.recorder_id}
         values |= {name: value for name, value in given.items() if value is not None or name in _REQUIRED}
         values = {name: plain(value) for name, value in values.items()}
+        values["workflow_id"] = workflow_id = self.workflow_of(known)  # nothing else may be given
         if unknown := sorted(values.keys() - _FIELDS[kind]):
             raise RecordError(
                 f"{_TYPES[kind].__name__} has no field {unknown[0][:100]!r}; "
@@ -83,13 +117,13 @@ def _build(item: Item, host: str) -> Record:
             )
         if "message" in values:
             values["message"] = clean_message(values["message"])
+        if "step_id" in values:
+            values["step_id"] = self.cardinality.step(workflow_id, values["step_id"])
+        attributes = values.get("attributes")
+        if isinstance(attributes, Mapping) and len(attributes) <= _MAX_ATTRIBUTES:
+            values["attributes"] = self.cardinality.attributes(attributes)
         _TIMES[kind](values, known, wall_ns, mono_ns)
         return _TYPES[kind](**values)
-    except RecordError as error:
-        reason = str(error)
-    except Exception as error:  # noqa: BLE001  # whatever a robot's odd object raises, its row is kept aside
-        reason = f"{type(error).__name__} while the record was built: {text_of(error)}"
-    return quarantine(kind, reason, given, known, wall_ns, host)
 
 
 def plain(value: Any) -> Any:
@@ -176,46 +210,3 @@ def _elapsed_ms(started: Any, ended: Any) -> float:
     if not isinstance(started, datetime) or not isinstance(ended, datetime):
         return 0.0  # the record names the one that is no time
     return max((ended.astimezone(UTC) - started.astimezone(UTC)).total_seconds() * 1000, 0.0)
-
-
-def quarantine(
-    kind: str, reason: str, given: Mapping[str, Any], known: KnownExecution | str, wall_ns: int, host: str
-) -> QuarantinedRecord:
-    """The row kept aside, without secrets, and one line in the log. Never raises: that row, and with it
-    every later one, would stay undelivered for ever."""
-    reason = shorten(clean_message(reason), _REASON_BYTES)
-    told = dict(given)
-    if isinstance(known, KnownExecution):
-        told = {"execution_id": known.execution_id, "workflow_id": known.workflow_id} | told
-    _log.warning("a row of kind %s is quarantined: %s", kind, " ".join(reason.split()))
-    return QuarantinedRecord(
-        record_kind=kind,
-        reason=reason or "no reason given",
-        payload=payload_of(told),
-        received_at=max(moment_of(wall_ns), _EARLIEST),  # a machine that has lost its clock
-        host=clean_name(host, 200),
-    )
-
-
-def payload_of(given: Mapping[str, Any]) -> str:
-    """JSON of what was given, masked and cut to fit. Whatever it is made of, this does not raise."""
-    text = json.dumps(_showable(given, 0))
-    return text if len(text) <= _PAYLOAD_CHARACTERS else json.dumps(text[:_PAYLOAD_CHARACTERS])
-
-
-def _showable(value: object, depth: int) -> object:
-    if value is None or isinstance(value, bool):
-        return value
-    if type(value) is dict and depth < 4:
-        return {
-            (name := clean_message(key)[:200]): "<hidden>"
-            if _SECRET_NAME.search(name)
-            else _showable(item, depth + 1)
-            for key, item in list(value.items())[:100]
-        }
-    if type(value) in (list, tuple) and depth < 4:
-        return [_showable(item, depth + 1) for item in list(value)[:100]]  # type: ignore[call-overload]  # type() is checked
-    shown = clean_message(value)[:_LEAF_CHARACTERS]
-    if type(value) in (int, float) and shown not in ("nan", "inf", "-inf") and len(shown) < 30:
-        return value if shown == text_of(value) else shown
-    return shown

@@ -10,18 +10,23 @@ import time
 import weakref
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from uuid import uuid4
 
 from analytics_lib.errors import SettingsError
-from analytics_lib.records import ID_BYTES, QuarantinedRecord, Record, ResourceMetrics
-from collector_agent.buffer import Buffer
-from collector_agent.delivery import EXIT_TIMEOUT_SEC, Delivery, StorageCallback
+from analytics_lib.records import ID_BYTES, QuarantinedRecord, ResourceMetrics
+from collector_agent.cardinality import MAX_WORKFLOWS, Cardinality
+from collector_agent.delivery import StorageCallback
 from collector_agent.probes import Values
+from collector_agent.process_end import exit_time_left_s
 from collector_agent.redaction import clean_message, clean_name
+from collector_agent.sample_outlets import BufferedSamples, SpooledSamples
 from collector_agent.sample_records import Context, SampleRecords, without_means
 from collector_agent.sampling import HOST, Sampler, process
 from collector_agent.sampling_thread import SamplingThread
+
+if TYPE_CHECKING:
+    from collector_agent.spool.writer import SpoolWriter
 
 FLUSH_INTERVAL_SEC: Final = 5.0
 BATCH_ROWS: Final = 200
@@ -55,7 +60,8 @@ class ResourceCollector:
     with, and the very first, have none. GPUs belong to the host.
 
     Samples go to `storage_callback` in small batches, from a thread of their own. The callback may
-    raise: they are kept and sent again; past `max_buffered_rows` the oldest are dropped and counted.
+    raise: they are kept and sent again; past `max_buffered_rows` the oldest are dropped and counted. With
+    a `spool` (its owner syncs and closes it) each is in there as soon as it is taken instead.
     Nothing is raised into the robot after the constructor (SettingsError). It samples until `stop`, or
     the end of the process; a forked child does not, until it is started there. `sampler`: where the
     values come from, for tests.
@@ -63,7 +69,7 @@ class ResourceCollector:
 
     def __init__(
         self,
-        storage_callback: StorageCallback,
+        storage_callback: StorageCallback | None = None,
         sample_interval_sec: float = 10.0,
         *,
         idle_interval_sec: float = 60.0,
@@ -78,14 +84,15 @@ class ResourceCollector:
         source: str = "live",
         agent_id: str | None = None,
         max_buffered_rows: int = 10_000,
+        max_workflows: int = MAX_WORKFLOWS,
+        spool: "SpoolWriter | None" = None,
         sampler: Sampler | None = None,
     ) -> None:
-        if not callable(storage_callback):
-            raise SettingsError("storage_callback: pass a function that takes a list of records")
-        if type(max_buffered_rows) is not int or max_buffered_rows < 1:
-            raise SettingsError(
-                f"max_buffered_rows is {max_buffered_rows!r}: give a whole number, at least 1"
-            )
+        if spool is None and not callable(storage_callback):
+            raise SettingsError("storage_callback: pass a function that takes a list of records, or a spool")
+        for name, value in {"max_buffered_rows": max_buffered_rows, "max_workflows": max_workflows}.items():
+            if type(value) is not int or value < 1:
+                raise SettingsError(f"{name} is {value!r}: give a whole number, at least 1")
         self._sample_interval_s = _seconds("sample_interval_sec", sample_interval_sec)
         self._idle_interval_s = _seconds("idle_interval_sec", idle_interval_sec)
         self._dimensions = {
@@ -96,39 +103,39 @@ class ResourceCollector:
             "workflow_version": workflow_version,
             "source": source,
         }
-        for name, value in self._dimensions.items():
-            if not isinstance(value, str) or clean_name(value, ID_BYTES) != value:
-                raise SettingsError(f"{name} is {value!r}: give printable text of at most {ID_BYTES} bytes")
+        for name, text in self._dimensions.items():
+            if not isinstance(text, str) or clean_name(text, ID_BYTES) != text:
+                raise SettingsError(f"{name} is {text!r}: give printable text of at most {ID_BYTES} bytes")
+        self._cardinality = Cardinality(max_workflows)
         sources = [*(HOST if sample_host else ()), *([process(pid)] if sample_process else ())]
         self._sampler = sampler or Sampler(sources)
         self._given_agent_id = agent_id
-        # Any, because a delivery builds its records from items; ours are records already.
-        self._buffer: Buffer[Any] = Buffer(max_buffered_rows)
-        self._delivery = Delivery(
-            storage_callback,
-            self._buffer,
-            _as_it_is,
-            batch_rows=min(BATCH_ROWS, max_buffered_rows),
-            interval_sec=FLUSH_INTERVAL_SEC,
-        )
+        self._rows: BufferedSamples | SpooledSamples
+        if spool is not None:
+            self._rows = SpooledSamples(spool)
+        elif storage_callback is not None:
+            self._rows = BufferedSamples(storage_callback, max_buffered_rows, BATCH_ROWS, FLUSH_INTERVAL_SEC)
         self._begin()
         _collectors.add(self)
 
     def _begin(self) -> None:
         own = f"{self._dimensions['host'][:100]}/{os.getpid()}/{uuid4()}"
-        self._records = SampleRecords(clean_name(self._given_agent_id or own, ID_BYTES), self._dimensions)
+        agent_id = clean_name(self._given_agent_id or own, ID_BYTES)
+        self._cardinality.reset()
+        self._records = SampleRecords(agent_id, self._dimensions, self._cardinality)
         self._lifecycle = threading.RLock()
         self._sampling = threading.Lock()
         self._thread: SamplingThread | None = None
         self._wanted: Context | None = None  # what the robot said last
         self._seen: Context | None = None  # the last of it that the thread has seen
         self._context: Context | None = None  # the same, if it is valid
+        self._is_busy = self._was_busy = False
         self._last_at = datetime.now(UTC)
         self._allowed, self._allowed_at_s = float(BURST), time.monotonic()
 
     def _reset_after_fork(self) -> None:
         self._sampler.reset()
-        self._delivery._started = False  # nothing runs in a child that nobody started there
+        self._rows.reset_after_fork()
         self._begin()
 
     def __enter__(self) -> Self:
@@ -145,17 +152,17 @@ class ResourceCollector:
 
     @property
     def counters(self) -> SamplingCounters:
-        with self._buffer.lock:
-            return SamplingCounters(
-                recorded=self._buffer.recorded,
-                delivered=self._buffer.delivered,
-                dropped=self._buffer.dropped,
-                quarantined=self._records.quarantined,
-                failed_flushes=self._delivery.failed_flushes,
-                failed_probes=self._sampler.failures,
-                last_error=self._delivery.last_error,
-                pending=len(self._buffer),
-            )
+        counts = self._rows.counts()
+        return SamplingCounters(
+            recorded=counts.recorded,
+            delivered=counts.delivered,
+            dropped=counts.dropped,
+            quarantined=self._records.quarantined,
+            failed_flushes=self._rows.failed_flushes,
+            failed_probes=self._sampler.failures,
+            last_error=self._rows.last_error,
+            pending=counts.pending,
+        )
 
     def start(self) -> None:
         """Takes the first sample in the background and goes on; started twice is started once."""
@@ -169,7 +176,7 @@ class ResourceCollector:
                 _log.warning("resources are not sampled: %s", error)
                 return
             self._thread = thread
-            self._delivery.start()
+            self._rows.start()
             _running.add(self)
 
     def stop(self, timeout_sec: float = 10.0) -> None:
@@ -180,11 +187,11 @@ class ResourceCollector:
             _running.discard(self)
         if thread is not None and not thread.finish(timeout_sec):
             _log.warning("a probe did not answer within %g s: the last sample is missing", timeout_sec)
-        self._delivery.stop(max(0.0, deadline_s - time.monotonic()))
+        self._rows.stop(max(0.0, deadline_s - time.monotonic()))
 
     def flush(self, timeout_sec: float = 10.0) -> bool:
         """Delivers now what was sampled so far; whether it arrived. Tries once."""
-        return self._delivery.flush(timeout_sec)
+        return self._rows.flush(timeout_sec)
 
     def set_context(self, workflow_id: str, execution_id: str) -> None:
         """From now on samples belong to this execution; takes a sample now. Never raises.
@@ -199,6 +206,17 @@ class ResourceCollector:
         """No execution runs any more: takes its last sample now. Never raises."""
         if self._wanted is not None:
             self._change_context(None)
+
+    def set_busy(self, is_busy: bool) -> None:
+        """Whether an execution of another process runs: samples are taken as with a context, the first now.
+
+        The daemon knows of no contexts, and says this. Never raises.
+        """
+        if is_busy is not self._is_busy:
+            self._is_busy = is_busy
+            thread = self._thread
+            if thread is not None:
+                thread.bell.put(None)
 
     def _change_context(self, wanted: Context | None) -> None:
         self._wanted = wanted
@@ -224,8 +242,7 @@ class ResourceCollector:
         try:
             # A probe that hangs keeps the lock: then nothing is sure from the last sample on.
             until = datetime.now(UTC) if has_lock else self._last_at
-            oldest = self._buffer.take(1)  # shows the oldest, and leaves it in the buffer
-            return min([until, *(_moment_of(record) for record in oldest)])
+            return min(until, self._rows.oldest_pending_at() or until)
         finally:
             if has_lock:
                 self._sampling.release()
@@ -240,6 +257,9 @@ class ResourceCollector:
                     if self._is_allowed() or is_last:
                         self._sample_change(before)
                     due_s = time.monotonic() + self._interval_s()
+                if self._is_busy is not self._was_busy:
+                    self._was_busy = self._is_busy
+                    due_s = time.monotonic()
                 if time.monotonic() >= due_s or is_last:
                     self._keep(self._sampler.read(), self._context)
                     due_s = time.monotonic() + self._interval_s()
@@ -257,7 +277,8 @@ class ResourceCollector:
             self._keep(without_means(values), self._context)
 
     def _interval_s(self) -> float:
-        return self._idle_interval_s if self._context is None else self._sample_interval_s
+        is_idle = self._context is None and not self._is_busy
+        return self._idle_interval_s if is_idle else self._sample_interval_s
 
     def _is_allowed(self) -> bool:
         now_s = time.monotonic()
@@ -279,25 +300,13 @@ class ResourceCollector:
     def _checked(self, wanted: Context | None) -> Context | None:
         checked = self._records.checked(wanted)
         if isinstance(checked, QuarantinedRecord):
-            self._append(checked)
+            self._rows.keep(checked)
             return None
         return checked
 
     def _keep(self, values: dict[str, Values], context: Context | None) -> None:
         for record in self._records.of(values, context, self._moment()):
-            self._append(record)
-
-    def _append(self, record: Record) -> None:
-        self._buffer.append(record)
-        self._delivery.notice()
-
-
-def _as_it_is(record: Any) -> Record:
-    return record  # type: ignore[no-any-return]  # the buffer is our own, and holds records
-
-
-def _moment_of(record: ResourceMetrics | QuarantinedRecord) -> datetime:
-    return record.received_at if isinstance(record, QuarantinedRecord) else record.sampled_at
+            self._rows.keep(record)
 
 
 def _note_failure(error: Exception) -> None:
@@ -333,4 +342,4 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
 def _stop_at_exit() -> None:
     """Before the deliveries' own hook: the last samples go with their last flush."""
     for collector in list(_running):
-        collector.stop(EXIT_TIMEOUT_SEC)
+        collector.stop(exit_time_left_s())

@@ -8,8 +8,10 @@ from typing import Any
 
 from analytics_lib.errors import RecordError
 from analytics_lib.records import QuarantinedRecord, Record, ResourceMetrics
+from collector_agent.cardinality import Cardinality
 from collector_agent.probes import Values
-from collector_agent.record_builder import plain, quarantine
+from collector_agent.quarantining import quarantine
+from collector_agent.record_builder import plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,18 +30,23 @@ class Context:
 class SampleRecords:
     """Makes the records of one agent, and counts what had to be set aside."""
 
-    def __init__(self, agent_id: str, dimensions: Mapping[str, str]) -> None:
+    def __init__(
+        self, agent_id: str, dimensions: Mapping[str, str], cardinality: Cardinality | None = None
+    ) -> None:
         self.agent_id = agent_id
         self.quarantined = 0
         self._dimensions = dimensions
+        self._cardinality = cardinality or Cardinality()
 
     def checked(self, context: Context | None) -> Context | QuarantinedRecord | None:
         """The context if samples can carry it, else the quarantined record that says why not."""
         if context is None:
             return None
         given = {"workflow_id": plain(context.workflow_id), "execution_id": plain(context.execution_id)}
+        given["workflow_id"] = self._cardinality.workflow(given["workflow_id"])
         try:
             self._make("context", datetime.now(UTC), given)
+            self._cardinality.keep_workflow(given["workflow_id"])
         except RecordError as error:
             return self._set_aside(f"{error} (resources are sampled without context)", given)
         return Context(**given)
@@ -68,7 +75,7 @@ class SampleRecords:
     def _set_aside(self, reason: str, given: Mapping[str, Any]) -> QuarantinedRecord:
         self.quarantined += 1
         host = self._dimensions["host"]
-        return quarantine(ResourceMetrics.kind, reason, given, "", time.time_ns(), host)
+        return quarantine(ResourceMetrics.kind, reason, given, "", time.time_ns(), host, self.quarantined)
 
 
 def without_means(values: Mapping[str, Values]) -> dict[str, Values]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from collector_agent.delivery import waitable_sec
+from collector_agent.background import waitable_sec
 
 Turn = Callable[[float, bool], float]  # (when a sample is due, whether it is the last) -> when the next is
 

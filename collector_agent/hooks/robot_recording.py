@@ -45,8 +45,14 @@ class Recording:
             settings.buffer_size,
             settings.flush_interval_sec,
             heartbeat_interval_sec=settings.heartbeat_interval_sec,
+            spool_folder=settings.spool if settings.is_durable else None,
+            spool_limits=settings.spool_limits if settings.is_durable else None,
+            max_workflows=settings.max_workflows,
+            max_steps=settings.max_steps,
+            max_attribute_values=settings.max_attribute_values,
             **dimensions,
         )
+        self._spool = self._collector.spool  # None where rows are recorded in memory
         self._resources = self._sampler(settings, dimensions) if settings.sample_resources else None
         self.run = RobotRun(
             self._take_start, self._take_step, self._take_result, step_depth=settings.step_depth
@@ -58,15 +64,17 @@ class Recording:
     def _sampler(self, settings: AgentSettings, dimensions: dict[str, Any]) -> "ResourceCollector | None":
         try:
             # Here, because they load psutil.
-            from collector_agent.agent import daemon_is_running
+            from collector_agent.daemon_lock import daemon_is_running
             from collector_agent.resource_collector import ResourceCollector
         except ImportError as error:
             say(f"the resources of this run are not sampled: {error}")
             return None
         return ResourceCollector(
-            self._store.write_metrics,
+            self._store.write_metrics if self._spool is None else None,
             settings.sample_interval_sec,
             idle_interval_sec=settings.idle_interval_sec,
+            max_workflows=settings.max_workflows,
+            spool=self._spool,
             sample_host=not daemon_is_running(),  # ten robots on a machine must not multiply it
             **dimensions,
         )
@@ -81,8 +89,9 @@ class Recording:
             suite=task.suite,
             recorder_id=task.recorder_id,
         )
-        # Now, without waiting for it: a robot that is killed a moment later must not be unheard of.
-        self._collector.flush(timeout_sec=0.0)
+        if self._spool is None:
+            # Now, without waiting for it: a robot that is killed a moment later must not be unheard of.
+            self._collector.flush(timeout_sec=0.0)
         if self._resources is not None:
             self._resources.set_context(task.workflow_id, task.execution_id)
 
@@ -118,15 +127,22 @@ class Recording:
         """Delivers what is left, for a bounded time, and says what could not be."""
         self.run.finish()
         deadline_s = time.monotonic() + CLOSE_TIMEOUT_SEC
-        self._collector.stop(CLOSE_TIMEOUT_SEC)
-        if self._resources is not None:
+        # The last sample goes into the spool before it is closed; to the store, the robot's rows go first.
+        if self._resources is not None and self._spool is not None:
+            self._resources.stop(CLOSE_TIMEOUT_SEC / 2)
+        self._collector.stop(max(1.0, deadline_s - time.monotonic()))
+        if self._resources is not None and self._spool is None:
             self._resources.stop(max(1.0, deadline_s - time.monotonic()))
         counters = self._collector.counters
+        advice = "import the run's output file: rpa-agent import robot-output FILE"
         if lost := counters.pending + counters.dropped:
+            where = "the store" if self._spool is None else "the spool"
+            why = counters.last_error or "it did not answer in time"
+            say(f"{lost} rows of this run are not in {where} ({why}); when it is back, {advice}")
+        elif self._spool is not None and counters.last_error:
             say(
-                f"{lost} rows of this run are not in the store "
-                f"({counters.last_error or 'it did not answer in time'}); when it is back, import the run's "
-                "output file: rpa-agent import robot-output FILE"
+                f"rows of this run wait in the spool {self._spool.folder} ({counters.last_error}): the "
+                "daemon (rpa-agent run) or the next robot delivers them"
             )
         elif errors:
             report_problem(COMPONENT, f"the listener failed {errors} times in one run; see its output")

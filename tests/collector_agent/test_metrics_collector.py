@@ -12,6 +12,7 @@ import weakref
 from collections import Counter, UserDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -29,6 +30,7 @@ from analytics_lib.records import (
 )
 from collector_agent import MetricsCollector, heartbeats
 from collector_agent import active_executions as memory
+from collector_agent.activity import Activity
 from collector_agent.buffer import Buffer
 from collector_agent.delivery import Delivery
 from collector_agent.record_builder import Item, RecordBuilder
@@ -513,6 +515,9 @@ def test_a_message_is_taken_as_it_was_when_it_was_recorded(collector: MetricsCol
         {"buffer_size": 0},
         {"buffer_size": True},
         {"max_buffered_rows": 1.5},
+        {"max_workflows": 0},
+        {"max_steps": 1.5},
+        {"max_attribute_values": True},
         {"flush_interval_sec": 0},
         {"flush_interval_sec": math.nan},
         {"heartbeat_interval_sec": "30"},
@@ -584,8 +589,7 @@ def check_at_least_once(buffer: Buffer[Item]) -> None:
     delivery = Delivery(sink, buffer, RecordBuilder("h"), batch_rows=4, interval_sec=3600)
     known = memory.KnownExecution("e", "w", "r", {})
     for n in range(10):
-        fields = {"step_id": "s", "status": "completed", "duration_ms": 1, "step_seq": n}
-        buffer.append(("step", known, fields, time.time_ns(), 0))
+        buffer.append((known, time.time_ns(), n, "s", "completed", 1))
     assert not delivery.flush(10)
     assert delivery.stop(30)
     assert [step.step_seq for step in sink.of(StepMetrics)] == list(range(10))
@@ -732,6 +736,7 @@ def test_a_callback_that_kills_its_thread_loses_nothing() -> None:
     assert not collector.flush()
     assert collector.flush()
     assert len(sink.of(ExecutionStart)) == 1
+    wait_for(lambda: not [t for t in threading.enumerate() if t.name == "rpa-agent-delivery"])
 
 
 def test_eight_threads_record_and_every_row_arrives_once(sink: Sink) -> None:
@@ -752,6 +757,37 @@ def test_eight_threads_record_and_every_row_arrives_once(sink: Sink) -> None:
     assert len(counts) == 8000
     assert set(counts.values()) == {1}
     assert collector.counters.delivered == collector.counters.recorded == 8008
+
+
+def test_threads_that_record_faster_than_rows_are_taken_lose_rows_only_to_the_counter(sink: Sink) -> None:
+    def slowly(records: list[Record]) -> None:
+        time.sleep(0.002)
+        sink(records)
+
+    collector = MetricsCollector(slowly, 20, 0.01, max_buffered_rows=100)
+    collector.start()
+    collector.record_execution_start("e1", "w1")
+    highest = 0
+
+    def record() -> None:
+        for _ in range(2_000):
+            collector.record_step("e1", "s", status="completed", duration_ms=1)
+
+    threads = [threading.Thread(target=record) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        counters = collector.counters
+        assert counters.recorded == counters.delivered + counters.dropped + counters.pending
+        highest = max(highest, counters.pending)
+        time.sleep(0.001)
+    collector.stop()
+    counters = collector.counters
+    arrived = [step.step_seq for step in sink.of(StepMetrics)]
+    assert len(set(arrived)) == len(arrived)
+    assert (counters.recorded, counters.pending) == (8_001, 0)
+    assert counters.dropped == 8_001 - len(arrived) - len(sink.of(ExecutionStart)) > 0
+    assert highest <= 100 + len(threads)  # each may have put in one that is not looked at yet
 
 
 def test_a_signal_handler_may_record_while_the_robot_records(sink: Sink) -> None:
@@ -845,6 +881,33 @@ def test_an_execution_whose_start_was_refused_sends_no_heartbeats(
     assert len(sink.of(QuarantinedRecord)) == 1
 
 
+@pytest.mark.parametrize("mode", ["memory", "durable"])
+def test_the_daemon_sees_while_an_execution_runs(sink: Sink, tmp_path: Path, mode: str) -> None:
+    looking = Activity()
+    spool = tmp_path / "spool" if mode == "durable" else None
+    with MetricsCollector(sink, flush_interval_sec=0.05, spool_folder=spool) as collector:
+        assert not looking.any_execution_runs()
+        collector.record_execution_start("e1", "w1")
+        wait_for(looking.any_execution_runs)
+        collector.record_execution_start("e2", "w1")
+        collector.record_execution_complete("e1", status="completed")
+        collector.flush()
+        assert looking.any_execution_runs()
+        collector.record_execution_complete("e2", status="completed")
+        wait_for(lambda: not looking.any_execution_runs())
+        collector.record_execution_start("e3", "w1")
+        wait_for(looking.any_execution_runs)
+    assert not looking.any_execution_runs()
+
+
+def test_the_start_of_an_execution_is_shown_at_once_and_not_with_the_next_flush(sink: Sink) -> None:
+    looking = Activity()
+    with MetricsCollector(sink, flush_interval_sec=3600, heartbeat_interval_sec=3600) as collector:
+        collector.record_execution_start("e1", "w1")
+        wait_for(looking.any_execution_runs)
+        assert sink.batches == []
+
+
 # --- the end of things -----------------------------------------------------------------------------
 
 
@@ -909,8 +972,8 @@ def test_rows_of_a_collector_that_is_gone_are_delivered_at_the_end_of_the_proces
 def test_a_store_that_hangs_does_not_hold_the_end_of_the_process(tmp_path: Any) -> None:
     delivered = run_program(
         """
-import collector_agent.delivery as delivery
-delivery.EXIT_TIMEOUT_SEC = 0.2
+import collector_agent.process_end as process_end
+process_end.EXIT_TIMEOUT_SEC = 0.2
 collector = MetricsCollector(lambda records: threading.Event().wait())
 collector.start()
 collector.record_execution_start("e1", "w1")
@@ -928,7 +991,7 @@ collector = MetricsCollector(store, flush_interval_sec=3600)
 collector.start()
 collector.record_execution_start("parents", "w1")
 agent_id = collector._delivery.heartbeats._agent_id
-with collector._buffer.lock:  # held by the parent while it forks: the child has a lock of its own
+with collector._outlet.lock:  # held by the parent while it forks: the child has a lock of its own
     if os.fork() == 0:
         assert collector.counters.pending == 0 == collector.counters.recorded
         assert collector.active_executions == {}

@@ -17,11 +17,14 @@ from analytics_lib import TimeSeriesStore
 from analytics_lib.errors import SettingsError
 from analytics_lib.records import QuarantinedRecord, Record, ResourceMetrics
 from collector_agent import MetricsCollector, ResourceCollector
+from collector_agent.cardinality import OVERFLOW
 from collector_agent.probes import Probe, Values
 from collector_agent.resource_collector import BURST
 from collector_agent.sample_records import Context, SampleRecords, without_means
 from collector_agent.sampling import Sampler
 from collector_agent.sampling_thread import SamplingThread
+from collector_agent.spool.writer import SpoolWriter
+from tests.collector_agent.spool_frames import records_in
 from tests.collector_agent.waiting import wait_for
 
 NOON = datetime(2025, 11, 24, 12, tzinfo=UTC)
@@ -390,6 +393,7 @@ def test_a_probe_that_hangs_does_not_hold_stop(sink: Sink, caplog: pytest.LogCap
         {"idle_interval_sec": "60"},
         {"max_buffered_rows": 0},
         {"max_buffered_rows": 1.5},
+        {"max_workflows": 0},
         {"environment": None},
         {"host": "a\nb"},
         {"queue": "q" * 201},
@@ -398,6 +402,54 @@ def test_a_probe_that_hangs_does_not_hold_stop(sink: Sink, caplog: pytest.LogCap
 def test_a_collector_that_cannot_work_says_so_when_it_is_made(arguments: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(arguments))):
         ResourceCollector(**{"storage_callback": print, **arguments})
+
+
+# --- into a spool ----------------------------------------------------------------------------------
+
+
+def test_a_sample_is_in_the_spool_as_soon_as_it_is_taken(tmp_path: Path, probe: Fake) -> None:
+    spool = SpoolWriter(tmp_path)
+    collector = ResourceCollector(
+        None, NEVER, idle_interval_sec=NEVER, host="h1", spool=spool, sampler=sampler_of(host=probe)
+    )
+    collector.set_context("w1", "e1")
+    turn(collector)
+    [sample] = records_in(tmp_path)
+    assert isinstance(sample, ResourceMetrics)
+    assert (sample.workflow_id, sample.execution_id, sample.host) == ("w1", "e1", "h1")
+    assert sample.sampled_at <= collector.complete_to()
+    collector.set_context("a\nb", "e2")
+    turn(collector)
+    assert [record.kind for record in records_in(tmp_path)] == ["resource", "quarantine", "resource"]
+    counters = collector.counters
+    assert (counters.recorded, counters.delivered, counters.pending, counters.quarantined) == (3, 3, 0, 1)
+    collector.start()
+    wait_for(lambda: collector.counters.recorded == 4)
+    collector.stop()
+    assert len(records_in(tmp_path)) == 5  # the last one when it stops
+    assert spool.set_folder is not None  # to close it is its owner's
+    spool.close()
+
+
+def test_a_spool_that_takes_nothing_is_counted_and_said_by_the_counters(tmp_path: Path, probe: Fake) -> None:
+    (tmp_path / "file").touch()
+    spool = SpoolWriter(tmp_path / "file", memory_rows=1)
+    collector = ResourceCollector(None, NEVER, spool=spool, sampler=sampler_of(host=probe))
+    for _ in range(3):
+        turn(collector)
+    assert not collector.flush()
+    counters = collector.counters
+    assert (counters.recorded, counters.pending, counters.dropped, counters.failed_flushes) == (3, 1, 2, 1)
+    assert counters.last_error
+
+
+def test_workflows_above_the_cap_are_sampled_under_one_name(sink: Sink, probe: Fake) -> None:
+    collector = ResourceCollector(sink, NEVER, max_workflows=1, sampler=sampler_of(host=probe))
+    for workflow_id in ("w1", "w2", "w1"):
+        collector.set_context(workflow_id, f"of {workflow_id}")
+        turn(collector)
+    collector.stop()
+    assert [sample.workflow_id for sample in sink.samples] == ["w1", "w1", OVERFLOW, OVERFLOW, "w1"]
 
 
 # --- up to when everything is delivered --------------------------------------------------------------
@@ -477,7 +529,7 @@ def test_a_forked_child_samples_only_when_it_is_started_there(tmp_path: Path) ->
 collector.start()
 while not collector.counters.recorded: pass
 parents = collector.agent_id
-with collector._sampling, collector._buffer.lock:  # held while it forks: the child has locks of its own
+with collector._sampling, collector._rows.buffer.lock:  # held while it forks: the child has locks of its own
     if os.fork() == 0:
         assert names() == [], names()
         assert (collector.counters.recorded, collector.counters.pending) == (0, 0)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from analytics_lib.pipeline import sweep_abandoned
+from analytics_lib.records import ExecutionMetrics
 from collector_agent.importers.robot_output import run_import
 from collector_agent.problems import read_problems
 from tests.collector_agent.robots import (
@@ -22,6 +23,7 @@ from tests.collector_agent.robots import (
     run_robot,
     write_everything,
 )
+from tests.collector_agent.spool_frames import records_in
 
 pytestmark = pytest.mark.slow
 
@@ -231,6 +233,29 @@ def test_a_store_that_cannot_be_reached_costs_the_robot_a_bounded_wait_and_one_l
     # What it says works: nothing is lost, as the output file has it all.
     assert run_import([tmp_path / "output.xml"], tmp_path / "later", say=lambda line: None) == 0
     assert counts(tmp_path / "later")["execution_metrics"] == 1
+
+
+def test_with_a_spool_a_store_that_is_away_costs_no_row_and_the_next_robot_delivers_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = write(tmp_path, ONE_TASK)
+    spool = tmp_path / "spool"
+    away = "postgresql://rpa@127.0.0.1:1/rpa"
+    finished = recorded(tmp_path, robot, RPA_AGENT_STORE=away, RPA_AGENT_SPOOL_FOLDER=str(spool))
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert len(finished.stderr.splitlines()) == 1
+    assert f"rows of this run wait in the spool {spool}" in finished.stderr
+    assert "import" not in finished.stderr
+    assert sum(isinstance(record, ExecutionMetrics) for record in records_in(spool)) == 1
+    monkeypatch.setenv("RPA_AGENT_STATE", str(tmp_path / "state"))
+    assert [problem.component for problem in read_problems()] == ["robot-listener"]
+    finished = recorded(tmp_path, robot, RPA_AGENT_SPOOL_FOLDER=str(spool), RPA_AGENT_SAMPLE_RESOURCES="true")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    rows = counts(tmp_path / "store")
+    assert (rows["execution_start"], rows["execution_metrics"], rows["step_metrics"]) == (2, 2, 2)
+    assert query(tmp_path / "store", "SELECT COUNT(*) FROM resource_metrics WHERE target = 'process'")[0][0]
+    assert records_in(spool) == []
+    assert read_problems() == []
 
 
 def test_settings_come_by_name_in_the_semicolon_form(tmp_path: Path) -> None:
