@@ -1,10 +1,10 @@
 """How much a robot-day takes in the store: bytes a row of each kind, indexes included, and rows a day.
 
-A robot-day here: one robot at work for 8 hours and idle for 16, 200 runs of 12 steps each, sampled every
-10 seconds at work and once a minute when idle (host and process), with a heartbeat every 30 seconds.
+A robot-day here: one robot at work for 8 hours and idle for 16, 200 runs of 12 steps each; host and process
+are sampled every `--sample-interval` seconds at work and once a minute when idle; a heartbeat every 30 s.
 The peer is the same rows as lines of JSON, which is what a log of them would take.
 
-    python benchmarks/row_sizes.py [--days 5]
+    python benchmarks/row_sizes.py [--days 2] [--sample-interval 1]
 """
 
 import argparse
@@ -34,7 +34,7 @@ WORKFLOW = "Accounts Payable.Invoices.Intake Invoices"
 AGENT = "bot-03.example.org/4711/6f1f0f9e-8f0a-4d0e-9a56-0a4f5f3f8a10"
 
 
-def robot_day(day: datetime) -> Iterator[Record]:
+def robot_day(day: datetime, sample_interval_s: int) -> Iterator[Record]:
     """Every row of one day, in the shape in which the collectors write them."""
     length = WORK / RUNS
     for n in range(RUNS):
@@ -81,7 +81,8 @@ def robot_day(day: datetime) -> Iterator[Record]:
         yield AgentHeartbeat(
             agent_id=AGENT, sent_at=moment, complete_to=moment, agent_version="0.1.0", **WHERE
         )
-    moments = [day + 10 * k * second for k in range(int(WORK / second) // 10)]
+    at_work = range(0, int(WORK / second), sample_interval_s)
+    moments = [day + k * second for k in at_work]
     moments += [day + WORK + 60 * k * second for k in range((24 * 3600 - int(WORK / second)) // 60)]
     for moment in moments:
         for target in ("host", "process"):
@@ -103,10 +104,18 @@ def robot_day(day: datetime) -> Iterator[Record]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--days", type=int, default=5)
-    days = parser.parse_args().days
+    parser.add_argument("--days", type=int, default=2)
+    parser.add_argument(
+        "--sample-interval", type=int, default=1, metavar="SECONDS", help="while a robot works"
+    )
+    arguments = parser.parse_args()
+    days = arguments.days
     begin = datetime(2026, 3, 2, tzinfo=UTC)
-    rows = [record for day in range(days) for record in robot_day(begin + timedelta(days=day))]
+    rows = [
+        record
+        for day in range(days)
+        for record in robot_day(begin + timedelta(days=day), arguments.sample_interval)
+    ]
     by_kind: dict[str, list[Record]] = {}
     for record in rows:
         by_kind.setdefault(record.kind, []).append(record)
