@@ -4,7 +4,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from analytics_lib import __version__
 from analytics_lib.errors import RpaAnalyticsError
@@ -14,6 +14,7 @@ from collector_agent.daemon_report import COMPONENT, DaemonReport
 from collector_agent.deferred_store import DeferredStore
 from collector_agent.forwarder import Forwarder
 from collector_agent.identity import own_identity
+from collector_agent.locations import state_folder
 from collector_agent.periodic import Periodic
 from collector_agent.resource_collector import ResourceCollector
 from collector_agent.settings import AgentSettings
@@ -22,9 +23,13 @@ from collector_agent.spool.writer import SpoolWriter
 from collector_agent.status import write_status
 from collector_agent.stop_signals import stop_signals
 
+if TYPE_CHECKING:
+    from collector_agent.importers.uipath_follow import UiPathFollower
+
 __all__ = ["Daemon", "daemon_is_running", "run_daemon"]
 
 STOP_TIMEOUT_SEC: Final = 10.0
+UIPATH_STATE: Final = "uipath.json"  # in the state folder: how far each log is read
 _UPKEEP_SEC: Final = 1.0
 _STATUS_SEC: Final = 2.0
 _WAIT_SEC: Final = 3_600.0
@@ -58,6 +63,7 @@ class Daemon:
             spool=self._spool,
         )
         self._forwarder = Forwarder(settings.spool, self._store.write_values)
+        self._uipath = _uipath_follower(settings, self._store) if settings.uipath_logs else None
         self._report = DaemonReport(
             settings, identity, lambda: self._forwarder.state, lambda: self._spool.refused
         )
@@ -81,6 +87,8 @@ class Daemon:
         self._forwarder.look()  # or the first heartbeat would know of no backlog
         self._collector.start()
         self._forwarder.start()
+        if self._uipath is not None:
+            self._uipath.start()
         self._upkeep.start()
         self._heart.start()
         try:
@@ -96,7 +104,8 @@ class Daemon:
         self._collector.stop(_left_s(until_s) / 4)
         self._spool.close()
         self._status_due_s = 0.0
-        have_ended = [part.stop(_left_s(until_s)) for part in (self._forwarder, self._heart, self._upkeep)]
+        parts = (self._forwarder, self._uipath, self._heart, self._upkeep)
+        have_ended = [part.stop(_left_s(until_s)) for part in parts if part is not None]
         if all(have_ended):
             self._store.close()
         else:
@@ -126,6 +135,21 @@ class Daemon:
             self._report.store_error = reason_of(error)
             raise
         self._report.store_error = ""
+
+
+def _uipath_follower(settings: AgentSettings, store: DeferredStore) -> "UiPathFollower":
+    """The logs themselves are the queue: what the store does not take is read again."""
+    from collector_agent.importers.uipath_follow import UiPathFollower
+    from collector_agent.importers.uipath_values import UiPathOptions, failure_kinds
+
+    options = UiPathOptions(
+        environment=settings.environment,
+        step_depth=settings.step_depth,
+        kinds=failure_kinds(settings.business_exceptions, settings.business_patterns),
+    )
+    return UiPathFollower(
+        settings.uipath_logs, state_folder() / UIPATH_STATE, store.write_values, options=options
+    )
 
 
 def run_daemon(settings: AgentSettings, say: Callable[[str], None]) -> int:

@@ -7,23 +7,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
 from analytics_lib import __version__
 from analytics_lib.errors import RpaAnalyticsError, SettingsError
 from collector_agent.commands.arguments import add_command, add_config, add_json
+from collector_agent.commands.imports import add_imports
 from collector_agent.commands.quarantine import add_quarantine
 from collector_agent.commands.status import NEEDS_ATTENTION, add_status
 from collector_agent.commands.uninstall import add_uninstall
 from collector_agent.locations import CONFIG_VARIABLE
-from collector_agent.settings import (
-    VARIABLE_PREFIX,
-    AgentSettings,
-    has_password,
-    load_settings,
-    settings_file,
-)
+from collector_agent.settings import VARIABLE_PREFIX, load_settings, settings_file
 
 # Each command imports what it needs when it runs: `--help` and mistakes are answered at once.
 
@@ -63,31 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_status(commands)
     add_quarantine(commands)
     add_uninstall(commands)
-
-    import_ = commands.add_parser("import", help="bring in runs from before")
-    sources = import_.add_subparsers(title="sources", required=True, metavar="SOURCE")
-    output = add_command(
-        sources,
-        "robot-output",
-        "take executions and steps from results of Robot Framework 3.2 to 7; repeating it changes nothing",
-        _import_robot_output,
-    )
-    output.add_argument("files", nargs="+", type=Path, metavar="FILE", help="output.xml or output.json")
-    output.add_argument(
-        "--store", metavar="LOCATION", help="a folder or a database URL (default: the agent's)"
-    )
-    output.add_argument("--environment", metavar="NAME", help="production, test … (default: the agent's)")
-    output.add_argument(
-        "--timezone",
-        dest="time_zone",
-        default="",
-        metavar="ZONE",
-        help="IANA time zone of the machine that wrote the files (default: this machine's)",
-    )
-    output.add_argument(
-        "--step-depth", metavar="N", help="levels of nested keywords that become steps (default: the agent's)"
-    )
-    add_config(output)
+    add_imports(commands)
     return parser
 
 
@@ -154,39 +124,6 @@ def _check(arguments: argparse.Namespace) -> int:
             print(f"{'':<20}{line}")
     print(f"!! {attention} of {len(found)} need attention" if attention else "everything works")
     return NEEDS_ATTENTION if attention else 0
-
-
-def _import_robot_output(arguments: argparse.Namespace) -> int:
-    logging.getLogger(_STORE_LOG).addHandler(logging.NullHandler())  # the import says what became of its rows
-    settings = _import_settings(arguments)
-
-    from collector_agent.importers.robot_output import run_import
-
-    return run_import(
-        arguments.files,
-        settings.store,
-        environment=settings.environment,
-        time_zone=arguments.time_zone,
-        business_tags=settings.business_tags,
-        business_exceptions=settings.business_exceptions,
-        business_patterns=settings.business_patterns,
-        step_depth=settings.step_depth,
-    )
-
-
-def _import_settings(arguments: argparse.Namespace) -> AgentSettings:
-    """The agent's settings, and before them what the command line says."""
-    if arguments.store and has_password(arguments.store):
-        raise SettingsError(
-            "a password does not belong on the command line: put the URL into "
-            f"{STORE_VARIABLE} or into the settings file, or leave the password to ~/.pgpass"
-        )
-    given = {
-        "store": arguments.store,
-        "environment": arguments.environment,
-        "step_depth": arguments.step_depth,
-    }
-    return load_settings(arguments.config, **{name: value for name, value in given.items() if value})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from collector_agent.activity import FOLDER_NAME as RUNNING
 from collector_agent.spool.names import LOCK_SUFFIX, QUARANTINE, is_set_name
 from collector_agent.spool.reader import open_set, sets_in
 
-_STATE: Final = re.compile(r"agent\.json|daemon-.*\.(lock|status\.json)|.*\.problem\.json|[0-9a-f]{32}\.new")
+_STATE: Final = re.compile(
+    r"agent\.json|uipath\.json|daemon-.*\.(lock|status\.json)|.*\.problem\.json|[0-9a-f]{32}\.new"
+)
 FOLDER_NAME: Final = "rpa-agent"
 _BESIDE_SETTINGS: Final = ("agent.env", "agent.toml.new")
 

@@ -54,6 +54,7 @@ class AgentSettings:
     business_tags: tuple[str, ...] = ("business-exception",)
     business_exceptions: tuple[str, ...] = ("BusinessException",)
     business_patterns: tuple[str, ...] = ()
+    uipath_logs: tuple[str, ...] = ()
 
     @property
     def is_durable(self) -> bool:
@@ -181,7 +182,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "step_depth",
         "whole number",
-        "Robot Framework: how many levels of nested keywords become steps; 0 for none",
+        "how many levels of nested keywords or activities become steps; 0 for none",
         whole_number(0),
     ),
     Setting(
@@ -193,15 +194,22 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "business_exceptions",
         "list of texts",
-        "Robot Framework: names of exceptions at the beginning of a message that mean the same "
+        "Robot Framework and UiPath: names of exceptions at the beginning of a message that mean the same "
         "(variable: with commas)",
         list_of_text,
     ),
     Setting(
         "business_patterns",
         "list of texts",
-        "Robot Framework: regular expressions on the message that mean the same",
+        "Robot Framework and UiPath: regular expressions on the message that mean the same",
         patterns,
         has_variable=False,
+    ),
+    Setting(
+        "uipath_logs",
+        "list of texts",
+        "folders of UiPath's execution logs that the daemon follows, with * for any name "
+        "(variable: with commas)",
+        list_of_text,
     ),
 )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from collector_agent.machine import Machine
 from collector_agent.problems import read_problems, report_problem
 from collector_agent.spool.quarantine import LocalQuarantine
 from collector_agent.spool.reader import sets_in
+from tests.collector_agent.uipath_robot import Robot, guid
 from tests.make import step, table_rows
 
 OUTPUT = """\
@@ -672,3 +674,36 @@ def test_what_stops_a_command_is_said_without_a_traceback(
     monkeypatch.setattr("collector_agent.importers.robot_output.run_import", stop)
     assert cli.main(["import", "robot-output", "--store", "s", "f.xml"]) == code
     assert message in capsys.readouterr().err
+
+
+def test_runs_of_other_robots_come_in_by_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot = Robot()
+    log = tmp_path / "2024-03-01_Execution.log"
+    log.write_text(f"{robot.start(guid(1))}\n{robot.end()}\n", encoding="utf-8")
+    jobs = tmp_path / "jobs.json"
+    job = {"Key": guid(2), "ReleaseName": "Payments", "State": "Successful"}
+    times = {"StartTime": "2024-03-01T08:00:00Z", "EndTime": "2024-03-01T08:01:00Z"}
+    jobs.write_text(json.dumps({"value": [job | times]}), encoding="utf-8")
+    table, mapping = tmp_path / "runs.csv", tmp_path / "mapping.toml"
+    table.write_text(
+        "Process,Result,Start,End\nTravel,OK,2024-03-01T08:00,2024-03-01T08:02\n", encoding="utf-8"
+    )
+    mapping.write_text(
+        '[fields]\nworkflow_id="Process"\nstatus="Result"\nstarted_at="Start"\nended_at="End"\n'
+        '[status]\ncompleted=["OK"]\n',
+        encoding="utf-8",
+    )
+    store = str(tmp_path / "store")
+    place = ["--store", store, "--timezone", "Europe/Berlin"]
+    for _ in range(2):
+        assert cli.main(["import", "uipath-log", str(log), *place]) == 0
+        assert cli.main(["import", "orchestrator", str(jobs), *place]) == 0
+        assert cli.main(["import", "mapped", str(table), "--mapping", str(mapping), *place]) == 0
+    assert "1 execution" in capsys.readouterr().out
+    connection = sqlite3.connect(Path(store) / "rpa.sqlite")
+    rows = connection.execute("SELECT workflow_id, duration_ms FROM execution_metrics ORDER BY 1").fetchall()
+    connection.close()
+    assert [name for name, _ in rows] == ["Invoices", "Payments", "Travel"]
+    assert [duration for name, duration in rows if name != "Invoices"] == [60_000.0, 120_000.0]

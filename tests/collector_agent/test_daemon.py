@@ -31,6 +31,7 @@ from collector_agent.spool.writer import SpoolWriter
 from collector_agent.status import read_status, status_file
 from tests.collector_agent.robots import own_environment
 from tests.collector_agent.spooled import put
+from tests.collector_agent.uipath_robot import Robot, guid
 from tests.collector_agent.waiting import wait_for
 from tests.make import NOON, execution, step
 
@@ -327,6 +328,20 @@ def test_what_robots_left_behind_is_delivered_and_their_sets_go(tmp_path: Path) 
     assert (last["rows_delivered"], last["rows_recorded"], last["rows_pending"]) == (2, 2, 0)
     assert (last["spool_bytes"], last["oldest_undelivered_at_us"], last["problem"]) == (0, None, "")
     robots[1].close()
+
+
+def test_the_logs_of_a_uipath_robot_are_followed_to_the_end(start: Start, tmp_path: Path) -> None:
+    logs, robot = tmp_path / "Logs", Robot()
+    logs.mkdir()
+    log = logs / "2024-03-01_Execution.log"
+    log.write_text(robot.start(guid(1)) + "\n", encoding="utf-8")
+    process = start(RPA_AGENT_UIPATH_LOGS=str(logs), RPA_AGENT_SAMPLE_RESOURCES="false")
+    started = "SELECT execution_id, workflow_id, host FROM execution_start"
+    wait_for(lambda: query(tmp_path / "store", started) == [(guid(1), "Invoices", "RPA-01")])
+    with log.open("a", encoding="utf-8") as file:
+        file.write(robot.end() + "\n")
+    wait_for(lambda: query(tmp_path / "store", "SELECT status FROM execution_metrics") == [("completed",)])
+    assert ended(process, signal.SIGTERM)[0] == 0
 
 
 def test_a_sign_of_life_promises_nothing_that_waits_for_delivery_in_whatever_set(tmp_path: Path) -> None:

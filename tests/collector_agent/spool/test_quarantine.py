@@ -128,3 +128,11 @@ def test_a_row_stays_where_the_spool_does_not_take_it_for_good(
     assert len(quarantine.entries()) == 1
     monkeypatch.undo()
     writer.close()
+
+
+def test_two_processes_may_begin_it_at_once(
+    quarantine: LocalQuarantine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine._files, "make_folders", lambda _: quarantine.folder.mkdir(), raising=False)
+    assert quarantine.add("bad", where="set/1/0", record=row(0))
+    assert len(quarantine.entries()) == 1
