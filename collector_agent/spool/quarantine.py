@@ -76,15 +76,15 @@ class LocalQuarantine:
             content |= {"values": [], "names": (), "raw": b2a_base64(repr(record).encode()).decode()}
             data = json.dumps(content).encode()
         name = where.replace("/", "_") + _SUFFIX
-        if self._held is None or self._is_full(len(data)):
-            self._look()
-        assert self._held is not None  # noqa: S101  # _look has just filled it
-        if name in self._held:
+        held = self._held
+        if held is None or _is_full(held, len(data)):
+            held = self._held = self._look()
+        if name in held:
             return True
-        if self._is_full(len(data)):
+        if _is_full(held, len(data)):
             return False
         self._files.write_new(self.folder / name, data)
-        self._held[name] = len(data)
+        held[name] = len(data)
         return True
 
     def entries(self) -> list[Entry]:
@@ -113,18 +113,18 @@ class LocalQuarantine:
         if self._held is not None:
             self._held.pop(entry.name, None)
 
-    def _is_full(self, more_bytes: int) -> bool:
-        held = self._held or {}
-        return len(held) >= MAX_ENTRIES or sum(held.values()) + more_bytes > MAX_BYTES
-
-    def _look(self) -> None:
+    def _look(self) -> dict[str, int]:
         try:
             listing = self._files.listing(self.folder)
         except FileNotFoundError:
-            self._files.make_folder(self.folder)
-            self._files.sync_folder(self.folder.parent)
-            listing = {}
-        self._held = {name: facts[0] for name, facts in listing.items() if name.endswith(_SUFFIX)}
+            self._files.make_folders(self.folder.parent)
+            try:
+                self._files.make_folder(self.folder)
+                self._files.sync_folder(self.folder.parent)
+            except FileExistsError:  # another process was quicker
+                pass
+            listing = self._files.listing(self.folder)
+        return {name: facts[0] for name, facts in listing.items() if name.endswith(_SUFFIX)}
 
     def _read(self, name: str) -> Entry | None:
         """None where it was removed while we looked."""
@@ -144,3 +144,7 @@ class LocalQuarantine:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             return Entry(name=name, where="", reason=f"this entry cannot be read: {error}", added_at_us=0)
+
+
+def _is_full(held: dict[str, int], more_bytes: int) -> bool:
+    return len(held) >= MAX_ENTRIES or sum(held.values()) + more_bytes > MAX_BYTES

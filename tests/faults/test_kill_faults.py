@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -161,9 +162,17 @@ class Killed:
         return (self._killed_ns - self.process.tally.moments[numbers[0]]) / 1e9 if numbers else 0.0
 
 
-def oldest_lost_sec(
+class Loss(NamedTuple):
+    """What robots that recorded in memory have lost, and how old the oldest of it was when they died."""
+
+    accepted: int
+    lost: int
+    oldest_sec: float
+
+
+def loss_of(
     robots: Robots, place: Place, pauses_sec: list[float], rows_per_sec: int, interval_sec: float
-) -> float:
+) -> Loss:
     """Kills as many robots as there are pauses, each so long after its first row."""
     recording = [
         Killed(robots, place, f"robot.{n}", rows_per_sec, interval_sec) for n in range(len(pauses_sec))
@@ -176,7 +185,8 @@ def oldest_lost_sec(
         killed.kill()
     verdict = after_a_fresh_row(robots, place, [killed.process for killed in recording], "memory")
     assert verdict.doubled == verdict.invented == []
-    return max(killed.oldest_lost_sec(verdict.lost) for killed in recording)
+    oldest_sec = max(killed.oldest_lost_sec(verdict.lost) for killed in recording)
+    return Loss(verdict.accepted, len(verdict.lost), oldest_sec)
 
 
 # What else may pass: the time that a flush takes, and that a busy machine lets its thread wait.
@@ -184,12 +194,12 @@ PATIENCE_SEC = 1.0
 
 
 def test_recorded_in_memory_only_the_last_interval_is_lost(robots: Robots, place: Place) -> None:
-    age_sec = oldest_lost_sec(robots, place, [0.4, 0.6], 1500, INTERVAL_SEC)
-    assert age_sec <= INTERVAL_SEC + PATIENCE_SEC
+    loss = loss_of(robots, place, [0.4, 0.6], 1500, INTERVAL_SEC)
+    assert loss.oldest_sec <= INTERVAL_SEC + PATIENCE_SEC
 
 
 def test_control_a_flush_that_does_not_come_loses_more(robots: Robots, place: Place) -> None:
-    assert oldest_lost_sec(robots, place, [1.4], 100, 60.0) > INTERVAL_SEC + PATIENCE_SEC
+    assert loss_of(robots, place, [1.4], 100, 60.0).oldest_sec > INTERVAL_SEC + PATIENCE_SEC
 
 
 # -- in full ------------------------------------------------------------------------------------------
@@ -202,10 +212,11 @@ class Sum:
     """What the rounds of a full test came to."""
 
     def __init__(self) -> None:
-        self.kills = self.accepted = self.lost = self.doubled = self.invented = 0
+        self.kills = self.daemons = self.accepted = self.lost = self.doubled = self.invented = 0
 
-    def add(self, kills: int, verdict: Verdict) -> None:
+    def add(self, verdict: Verdict, kills: int, daemons: int = 0) -> None:
         self.kills += kills
+        self.daemons += daemons
         self.accepted += verdict.accepted
         self.lost += len(verdict.lost)
         self.doubled += len(verdict.doubled)
@@ -213,7 +224,8 @@ class Sum:
 
     def __str__(self) -> str:
         return (
-            f"{self.kills} kills, {self.accepted:,} rows accepted, {self.lost:,} lost, "
+            f"{self.kills} kills ({self.daemons} of the daemon), {self.accepted:,} rows accepted, "
+            f"{self.lost:,} lost, "
             f"{self.doubled} doubled, {self.invented} invented"
         )
 
@@ -237,7 +249,7 @@ def test_many_kills_of_robots_and_daemon_lose_nothing(
         place = full_place.apart(str(seed))
         killed = kill_at_random(robots, place, seed, kills=12, longest_sec=0.3, prefix=f"{seed}-")
         verdict = after_a_fresh_row(robots, place, killed.robots, prefix=f"{seed}-")
-        ran.add(killed.number, verdict)
+        ran.add(verdict, killed.number, killed.number - len(killed.robots))
         assert verdict.complaints == [], f"round {seed}"
     record_property("ran", str(ran))
 
@@ -257,7 +269,7 @@ def test_many_kills_of_robots_that_ship_themselves_lose_nothing(
             time.sleep(choose.uniform(0.0, 0.4))
             assert robot.kill() == -9, robot.stderr.read_text()
         verdict = after_a_fresh_row(robots, place, recording, prefix=f"{number}-")
-        ran.add(4, verdict)
+        ran.add(verdict, kills=4)
         assert verdict.complaints == [], f"round {number}"
     record_property("ran", str(ran))
 
@@ -267,16 +279,17 @@ def test_many_kills_of_robots_that_record_in_memory_lose_an_interval_at_most(
     robots: Robots, tmp_path: Path, record_property: Ran
 ) -> None:
     choose = random.Random(3)  # noqa: S311  # not for secrets
-    oldest_sec = []
+    losses = []
     for n in range(FULL_KILLS // 4):
         (tmp_path / str(n)).mkdir()
         place = Place.within(tmp_path / str(n))
         pauses_sec = [choose.uniform(0.0, 1.0) for _ in range(4)]
-        oldest_sec.append(oldest_lost_sec(robots, place, pauses_sec, 1000, INTERVAL_SEC))
-        assert oldest_sec[-1] <= INTERVAL_SEC + PATIENCE_SEC
+        losses.append(loss_of(robots, place, pauses_sec, 1000, INTERVAL_SEC))
+        assert losses[-1].oldest_sec <= INTERVAL_SEC + PATIENCE_SEC
+    accepted, lost = (sum(numbers) for numbers in list(zip(*losses, strict=True))[:2])
     record_property(
         "ran",
-        f"{4 * len(oldest_sec)} kills, flushes every {INTERVAL_SEC} s, the oldest lost row of each four was "
-        f"{sorted(oldest_sec)[len(oldest_sec) // 2]:.2f} s old at the median, {max(oldest_sec):.2f} at most; "
-        "0 doubled, 0 invented",
+        f"{4 * len(losses)} kills, {accepted:,} rows accepted, {lost:,} lost with flushes every "
+        f"{INTERVAL_SEC} s, the oldest {max(loss.oldest_sec for loss in losses):.2f} s before its robot was "
+        "killed; 0 doubled, 0 invented",
     )

@@ -125,6 +125,21 @@ def test_other_content_under_a_stored_key_is_a_conflict_and_kept_in_quarantine(
     assert {json.loads(row[2])["execution_id"] for row in kept} == {"e1", "e3"}
 
 
+def test_text_comes_back_as_it_was_whatever_is_in_it(store: TimeSeriesStore) -> None:
+    odd = ["a\tb", "a\nb", "C:\\new", "\\N", "\\.", "\r", "None", "NULL", "'; --", "ä🤖\u2028"]
+    for run, text in enumerate(
+        odd
+    ):  # each in a batch of its own: one that needs escapes changes how it is sent
+        given = [
+            step(f"e{run}", 1, message=text, parent_step_seq=None),
+            step(f"e{run}", 2, message="", parent_step_seq=1, clock_skewed=True),
+            step(f"e{run}", 3, message="usual", duration_ms=1e-7),
+        ]
+        assert store.write_values(plain(*given)).inserted == 3
+        found = store.query_range(at(-1), at(1), sources=["step"], execution_id=f"e{run}")["step"]
+        assert sorted(found, key=lambda record: record.step_seq) == given
+
+
 def test_retried_steps_and_steps_of_two_recorders_are_others(store: TimeSeriesStore) -> None:
     batch = plain(step("e1", 1), step("e1", 1, attempt=2), step("e1", 1, recorder_id="another"))
     assert store.write_values(batch).inserted == 3
