@@ -61,9 +61,12 @@ check: $(STAMP)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/lint-imports --no-logo --no-cache
 	@$(PYTHON) -m tests.documentation --check
 
-# Four processes, whatever the cores: much of the time goes into waiting for disks, servers and robots.
+# Four processes, whatever the cores: much of the time goes into waiting for servers and robots (which of them
+# runs what: tests/distribution.py). Hundreds of programs are started, so what was compiled once is kept, even
+# where the environment says otherwise; uv compiles nothing when it installs.
+test: export PYTHONDONTWRITEBYTECODE =
 test: check pango
-	@$(PYTHON) -m pytest -n 4 --dist worksteal
+	@$(PYTHON) -m pytest -n 4 --dist loadfile
 
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
@@ -73,7 +76,7 @@ agent-bundle: $(STAMP)
 
 # Kills, power cuts, damage and failing disks in numbers that `make test` has no time for.
 bench-faults: $(STAMP)
-	@$(PYTHON) -m pytest -m full_faults tests/faults -n 2 --dist worksteal -p no:cacheprovider
+	@$(PYTHON) -m pytest -m full_faults tests/faults tests/spec -n 2 --dist worksteal -p no:cacheprovider
 
 readme: $(STAMP)
 	@$(PYTHON) -m tests.documentation --write

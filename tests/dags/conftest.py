@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.databases import folder_in_memory
+
 FOLDER = Path(__file__).parents[2] / "dags"
-HOME = Path(tempfile.mkdtemp(prefix="rpa-airflow-"))
+HOME = Path(tempfile.mkdtemp(prefix="rpa-airflow-", dir=folder_in_memory()))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 os.environ |= {
     "AIRFLOW_HOME": str(HOME),

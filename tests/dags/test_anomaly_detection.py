@@ -9,6 +9,7 @@ from sqlalchemy import select
 from analytics_lib import TimeSeriesStore, pipeline
 from tests.anomaly.fleet import AS_OF, HOURS, brief, heartbeats, runs, write_baseline
 from tests.dags.conftest import RunDag
+from tests.databases import CopyOf
 from tests.make import at, table_rows
 
 pytestmark = pytest.mark.slow
@@ -16,15 +17,24 @@ pytestmark = pytest.mark.slow
 SLOW = [("slower", -3)]
 
 
+def a_slow_hour(location: str) -> None:
+    with TimeSeriesStore(location) as store:
+        write_baseline(store)
+        normal = [hour for hour in HOURS if hour != -3]
+        store.write_metrics(runs(normal) + runs([-3], duration_ms=40_000.0) + heartbeats())
+        pipeline.aggregate_pending(location, as_of=AS_OF)
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(a_slow_hour)
+
+
 @pytest.fixture
 def store(location: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TimeSeriesStore]:
     """A fleet with one slow hour, known to Airflow: SQLite by the variable, Postgres by the connection."""
     monkeypatch.setenv("AIRFLOW_CONN_RPA_STORE" if "://" in location else "RPA_ANALYTICS_STORE", location)
     with TimeSeriesStore(location) as opened:
-        write_baseline(opened)
-        normal = [hour for hour in HOURS if hour != -3]
-        opened.write_metrics(runs(normal) + runs([-3], duration_ms=40_000.0) + heartbeats())
-        pipeline.aggregate_pending(location, as_of=AS_OF)
         yield opened
 
 

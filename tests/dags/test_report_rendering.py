@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from analytics_lib import TimeSeriesStore, pipeline
 from tests.dags.conftest import RunDag
+from tests.databases import SqliteFolders
 from tests.delivery.server import Mailbox, mail_server
 from tests.make import NOON, at, execution, step
 
@@ -17,15 +18,18 @@ pytestmark = pytest.mark.slow
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(autouse=True)
-def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A rolled-up store, and the folder for the reports."""
-    monkeypatch.setenv("RPA_ANALYTICS_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("RPA_ANALYTICS_REPORTS", str(tmp_path / "reports"))
-    with TimeSeriesStore(tmp_path / "store") as store:
+def a_day_of_runs(location: str) -> None:
+    with TimeSeriesStore(location) as store:
         for n in range(8):
             store.write_metrics([execution(f"e{n}", at(n * 180)), step(f"e{n}", 1, at(n * 180))])
-    pipeline.aggregate_pending(tmp_path / "store", as_of=NOON + 5 * DAY)
+    pipeline.aggregate_pending(location, as_of=NOON + 5 * DAY)
+
+
+@pytest.fixture(autouse=True)
+def reports(sqlite: SqliteFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A rolled-up store, and the folder for the reports."""
+    monkeypatch.setenv("RPA_ANALYTICS_STORE", sqlite.copy(a_day_of_runs, tmp_path))
+    monkeypatch.setenv("RPA_ANALYTICS_REPORTS", str(tmp_path / "reports"))
     return tmp_path / "reports"
 
 
@@ -88,7 +92,12 @@ security = "none"
 
 @pytest.fixture
 def mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    """A mail server, and the settings that name it and a recipient."""
+    """A mail server, and the settings that name it and a recipient. PDFs are made up: each takes seconds."""
+
+    def render_pdf(_html: str, target: Path) -> None:
+        target.write_bytes(b"%PDF-1.7 made up")
+
+    monkeypatch.setattr("analytics_lib.report.pdf.render_pdf", render_pdf)
     box = Mailbox()
     with mail_server(box) as port:
         (tmp_path / "rpa.toml").write_text(CONFIG.format(port=port))

@@ -12,6 +12,7 @@ from tests.make import NOON, execution, step, table_rows
 
 pytestmark = pytest.mark.slow
 
+WEEKS, RUNS = 9, 24
 AS_OF = (NOON + timedelta(days=1)).isoformat()
 CHAIN = {
     "hourly_aggregation": {"as_of": AS_OF},
@@ -22,7 +23,7 @@ CHAIN = {
         "window_start": (NOON - timedelta(days=6)).isoformat(),
         "window_end": AS_OF,
     },
-    "archive_retention": {"as_of": AS_OF, "keep_raw_days": 30, "dry_run": False},
+    "archive_retention": {"as_of": AS_OF, "keep_raw_days": 50, "dry_run": False},
 }
 DERIVED = (
     "rollup_execution_hourly",
@@ -36,7 +37,7 @@ DERIVED = (
 
 @pytest.fixture
 def store(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TimeSeriesStore]:
-    """Nine weeks of six runs in the hour before noon, every day; today half of them fail."""
+    """Nine weeks of runs in the hour before noon, every Monday; today two thirds of them fail."""
     connection = location.replace("postgresql://", "postgres://", 1)
     if connection == location:
         monkeypatch.setenv("RPA_ANALYTICS_STORE", location)
@@ -45,21 +46,21 @@ def store(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("RPA_ANALYTICS_ARCHIVE", str(tmp_path / "archive"))
     monkeypatch.setenv("RPA_ANALYTICS_REPORTS", str(tmp_path / "reports"))
     records = []
-    for day in range(63):
-        for n in range(6):
-            ended = NOON - timedelta(days=day, minutes=5 + 8 * n)
-            failed = day == 0 and n < 4
+    for week in range(WEEKS):
+        for n in range(RUNS):
+            ended = NOON - timedelta(weeks=week, minutes=5 + 2 * n)
+            failed = week == 0 and n < 16
             records.append(
                 execution(
-                    f"{day}/{n}",
+                    f"{week}/{n}",
                     ended,
                     status="failed" if failed else "completed",
                     exception_kind="application" if failed else "",
                     message="SelectorNotFound: button 'Save'" if failed else "",
-                    duration_ms=60_000.0 + 500 * n,
+                    duration_ms=60_000.0 + 100 * n,
                 )
             )
-            records.append(step(f"{day}/{n}", 1, ended, duration_ms=50_000.0 + 500 * n))
+            records.append(step(f"{week}/{n}", 1, ended, duration_ms=50_000.0 + 100 * n))
     with TimeSeriesStore(location) as opened:
         opened.write_metrics(records)
         yield opened
@@ -73,7 +74,7 @@ def test_the_chain_runs_green_and_a_second_time_leaves_the_same_rows(
         run = run_dag(name, **params)
         assert run.state == "success", run.log[-3000:]
         results |= run.results
-    assert results["aggregate_pending"]["rows_read"] == 2 * 63 * 6
+    assert results["aggregate_pending"]["rows_read"] == 2 * WEEKS * RUNS
     assert results["recompute_baselines"]["ready"] > 0
     assert results["detect_anomalies"]["anomalies"] > 0
     assert [row for row in table_rows(store.engine, "insight") if "failure_spike" in row]

@@ -14,6 +14,7 @@ from analytics_lib.errors import DeliveryError, SettingsError
 from analytics_lib.pipeline.report_schedule import due_reports
 from analytics_lib.windows import DAY_US, HOUR_US, to_us
 from analytics_lib.workflows import WorkflowChange
+from tests.databases import SqliteFolders
 from tests.delivery.mails import SENDER, part
 from tests.delivery.server import Mailbox, free_port, loopback, mail_server
 from tests.make import execution
@@ -37,15 +38,17 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "reports"
 
 
-@pytest.fixture
-def location(tmp_path: Path) -> str:
-    """A store with three weeks of runs, rolled up."""
-    folder = str(tmp_path / "store")
-    with TimeSeriesStore(folder, clock=lambda: MONDAY) as store:
+def three_weeks(location: str) -> None:
+    with TimeSeriesStore(location, clock=lambda: MONDAY) as store:
         hours = range(-21 * 24, 0, 6)
         store.write_metrics([execution(f"e{h}", MONDAY + timedelta(hours=h)) for h in hours])
-    pipeline.aggregate_pending(folder, as_of=MONDAY)
-    return folder
+    pipeline.aggregate_pending(location, as_of=MONDAY)
+
+
+@pytest.fixture
+def location(sqlite: SqliteFolders, tmp_path: Path) -> str:
+    """A store with three weeks of runs, rolled up."""
+    return sqlite.copy(three_weeks, tmp_path)
 
 
 def settings(port: int = 1, **more: Any) -> DeliverySettings:

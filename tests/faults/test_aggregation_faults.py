@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
@@ -18,8 +19,19 @@ from analytics_lib.pipeline import hourly_aggregation
 from analytics_lib.records import Record
 from analytics_lib.store import ledger, rollup_rows
 from analytics_lib.windows import hour_of, to_us
-from tests.faults.processes import exit_code, in_a_process, killed_at, nothing
-from tests.make import NOON, at, execution, pending_marks, rollups, sample, step
+from tests.databases import CopyOf
+from tests.faults.processes import (
+    Points,
+    digest,
+    every_point,
+    exit_code,
+    in_a_process,
+    killed_at,
+    last_before_each_change,
+    nothing,
+    seen_by_others,
+)
+from tests.make import NOON, at, execution, pending_marks, rollups, sample, step, table_rows
 
 LATER = NOON + timedelta(days=2)
 Patch = Callable[[], None]
@@ -34,10 +46,19 @@ def fleet() -> list[Record]:
     return records
 
 
+def the_fleet(location: str) -> None:
+    with TimeSeriesStore(location, clock=lambda: LATER) as store:
+        store.write_metrics(fleet())
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(the_fleet)
+
+
 @pytest.fixture
 def store(location: str) -> Iterator[TimeSeriesStore]:
     with TimeSeriesStore(location, clock=lambda: LATER) as opened:
-        opened.write_metrics(fleet())
         yield opened
 
 
@@ -57,60 +78,95 @@ def read_marks(store: TimeSeriesStore) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(select(schema.pending)).mappings()]
 
 
-def survives_every_kill(store: TimeSeriesStore, location: str, patch: Patch) -> bool:
+def survives_kills(
+    store: TimeSeriesStore, location: str, patch: Patch, points: Points = last_before_each_change
+) -> bool:
     """Whether the rows are those of an undisturbed run, wherever the first attempt was killed."""
     marks = read_marks(store)
     aggregate(location)
     undisturbed = rollups(store.engine)
     assert all(undisturbed.values())
-    point = 0
-    while True:
-        point += 1
+    forget_rollups(store, marks)
+    seen = seen_by_others(lambda: aggregate(location), location, rollups_and_marks, patch)
+    assert len(seen) > 30, f"only {len(seen)} points were found"
+    for point in points(seen):
         forget_rollups(store, marks)
-        killed = killed_at(point, lambda: aggregate(location), patch) == 9
+        assert killed_at(point, lambda: aggregate(location), patch) == 9
+        assert digest(rollups_and_marks(store.engine)) == seen[point - 1]
         aggregate(location)
         if rollups(store.engine) != undisturbed or pending_marks(store.engine):
             return False
-        if not killed:
-            assert point > 30, f"only {point} points were tried"
-            return True
+    return True
+
+
+def rollups_and_marks(engine: Engine) -> list[Any]:
+    return [rollups(engine), table_rows(engine, "pending", without=("id",))]
 
 
 def delete_marks_first() -> None:
     """The protection removed: marks go in a transaction of their own, before the rows are written."""
     whole = hourly_aggregation._roll_up_day
 
-    def broken(engine: Engine, unit: ledger.PendingDay, closed_before_us: int, *rest: Any) -> None:
+    def broken(engine: Engine, unit: ledger.PendingDay, closed_before_us: int, *rest: Any) -> set[int]:
         with engine.begin() as connection:
             marks = ledger.read_marks(connection, "hourly_rollup", unit, closed_before_us)
         with engine.begin() as connection:
             ledger.delete_marks(connection, marks)
         keep, ledger.read_marks = ledger.read_marks, lambda *_: marks
-        whole(engine, unit, closed_before_us, *rest)
+        hours = whole(engine, unit, closed_before_us, *rest)
         ledger.read_marks = keep
+        return hours
 
     hourly_aggregation._roll_up_day = broken
 
 
+def test_killed_wherever_that_leaves_something_else_the_next_run_finishes(
+    store: TimeSeriesStore, location: str
+) -> None:
+    assert survives_kills(store, location, nothing)
+
+
+@pytest.mark.full_faults
 def test_killed_at_any_statement_the_next_run_finishes(store: TimeSeriesStore, location: str) -> None:
-    assert survives_every_kill(store, location, nothing)
+    assert survives_kills(store, location, nothing, every_point)
 
 
 def test_control_marks_deleted_before_the_rows_are_lost_by_a_kill(
     store: TimeSeriesStore, location: str
 ) -> None:
-    assert not survives_every_kill(store, location, delete_marks_first)
+    assert not survives_kills(store, location, delete_marks_first)
+
+
+def rollups_seen_while_replaced(store: TimeSeriesStore, location: str, patch: Patch) -> set[str]:
+    """What others saw of the rollups while all of them were computed again."""
+    aggregate(location)
+    pipeline.mark_window(location, window_start=at(-3000), window_end=at(3000))
+    seen = seen_by_others(lambda: aggregate(location), location, rollups, patch)
+    assert len(seen) > 30
+    assert pending_marks(store.engine) == []
+    return set(seen)
+
+
+def in_two_transactions() -> None:
+    """The protection removed: the old rows go before the new ones come."""
+    whole = rollup_rows.replace_rollups
+
+    def broken(connection: Connection, source: Any, shards: Any, rows: pd.DataFrame) -> None:
+        whole(connection, source, shards, rows[:0])
+        connection.connection.driver_connection.commit()  # type: ignore[union-attr]  # both drivers have it
+        whole(connection, source, shards, rows)
+
+    rollup_rows.replace_rollups = broken
 
 
 def test_a_reader_never_sees_an_hour_without_its_rows(store: TimeSeriesStore, location: str) -> None:
-    aggregate(location)
-    undisturbed = rollups(store.engine)
-    pipeline.mark_window(location, window_start=at(-3000), window_end=at(3000))
-    point = 0
-    while killed_at(point := point + 1, lambda: aggregate(location)) == 9:
-        assert rollups(store.engine) == undisturbed, f"after a kill at statement {point}"
-        pipeline.mark_window(location, window_start=at(-3000), window_end=at(3000))
-    assert point > 30
+    assert len(rollups_seen_while_replaced(store, location, nothing)) == 1
+
+
+def test_control_in_two_transactions_a_reader_sees_hours_without_rows(
+    store: TimeSeriesStore, location: str
+) -> None:
+    assert len(rollups_seen_while_replaced(store, location, in_two_transactions)) > 1
 
 
 def run_two_at_once(location: str, patch: Patch) -> list[int]:

@@ -8,8 +8,8 @@ must fail.
 import contextlib
 import multiprocessing
 import os
+import re
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,9 +23,20 @@ from sqlalchemy import Engine, delete, event, insert, select
 
 from analytics_lib import TimeSeriesStore, pipeline, schema
 from analytics_lib.archive import reading, writing
-from analytics_lib.errors import ArchiveError
 from analytics_lib.pipeline import archive_days, archive_retention
 from analytics_lib.store import deletion, ledger, manifest_rows
+from tests.databases import CopyOf
+from tests.faults.processes import (
+    Points,
+    digest,
+    every_point,
+    exit_code,
+    in_a_process,
+    killed_at,
+    last_before_each_change,
+    nothing,
+    seen_by_others,
+)
 from tests.make import NOON, at, execution, heartbeat, rollups, sample, start, step, table_rows
 
 LATER = NOON + timedelta(days=100)
@@ -34,11 +45,8 @@ Rows = list[tuple[Any, ...]]
 Patch = Callable[[], None]
 
 
-@pytest.fixture
-def store(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TimeSeriesStore]:
-    """A day, rolled up; chunks of two rows, so that a kill falls between them, too."""
-    monkeypatch.setattr(deletion, "CHUNK_ROWS", 2)
-    monkeypatch.setenv("RPA_ANALYTICS_ARCHIVE", str(tmp_path / "archive"))
+def an_old_day(location: str) -> None:
+    """A day, rolled up."""
     with TimeSeriesStore(location, clock=lambda: LATER) as opened:
         for n in range(3):
             ended = at(n * 5)
@@ -51,29 +59,20 @@ def store(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         pipeline.aggregate_pending(location, as_of=LATER)
         with opened.engine.begin() as connection:
             connection.execute(delete(schema.pending))
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(an_old_day)
+
+
+@pytest.fixture
+def store(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TimeSeriesStore]:
+    """An old day; chunks of two rows, so that a kill falls between them, too."""
+    monkeypatch.setattr(deletion, "CHUNK_ROWS", 2)
+    monkeypatch.setenv("RPA_ANALYTICS_ARCHIVE", str(tmp_path / "archive"))
+    with TimeSeriesStore(location, clock=lambda: LATER) as opened:
         yield opened
-
-
-def nothing() -> None:
-    """No patch."""
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Starts the work in a forked process; gives its pid. 0: done, 3: it raised, 9: it was killed."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    except BaseException as error:  # noqa: BLE001  # nothing may escape into the parent's test run
-        if not isinstance(error, ArchiveError):
-            traceback.print_exc()
-        os._exit(3)
-    os._exit(0)
-
-
-def exit_code(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def archive(location: str) -> dict[str, Any]:
@@ -89,40 +88,27 @@ STEPS = (
 )
 
 
-def archive_killed_at(location: str, point: int, patch: Patch) -> int:
-    """Runs an archiving that dies before its point-th step that changes something; 9 while there is one.
+def at_each_step(act: Callable[..., None]) -> None:
+    """Has the function called before each step of this process that changes something.
 
     A kill at a read would leave what a kill before the next change leaves.
     """
 
-    def work() -> None:
-        passed = 0
+    def at_changes(*arguments: Any) -> None:
+        if arguments[2].lstrip().startswith(("INSERT", "UPDATE", "DELETE")):
+            act()
 
-        def die(*_: object, **__: object) -> None:
-            nonlocal passed
-            passed += 1
-            if passed == point:
-                os._exit(9)
+    def before(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def act_then_do(*arguments: Any, **options: Any) -> Any:
+            act()
+            return whole(*arguments, **options)
 
-        def die_at_changes(*arguments: Any) -> None:
-            if arguments[2].lstrip().startswith(("INSERT", "UPDATE", "DELETE")):
-                die()
+        return act_then_do
 
-        def before(whole: Callable[..., Any]) -> Callable[..., Any]:
-            def die_or_do(*arguments: Any, **options: Any) -> Any:
-                die()
-                return whole(*arguments, **options)
-
-            return die_or_do
-
-        patch()
-        event.listen(Engine, "before_cursor_execute", die_at_changes)
-        event.listen(Engine, "commit", die)
-        for where, name in STEPS:
-            setattr(where, name, before(getattr(where, name)))
-        archive(location)
-
-    return exit_code(in_a_process(work))
+    event.listen(Engine, "before_cursor_execute", at_changes)
+    event.listen(Engine, "commit", act)
+    for where, name in STEPS:
+        setattr(where, name, before(getattr(where, name)))
 
 
 def raw_rows(store: TimeSeriesStore) -> dict[str, Rows]:
@@ -141,7 +127,18 @@ def archived_rows(store: TimeSeriesStore) -> dict[str, Rows]:
 
 
 def state(store: TimeSeriesStore) -> dict[str, Rows]:
-    return {name: table_rows(store.engine, name) for name in schema.metadata.tables}
+    return tables(store.engine)
+
+
+def tables(engine: Engine) -> dict[str, Rows]:
+    return {name: table_rows(engine, name) for name in schema.metadata.tables}
+
+
+def tables_and_files(engine: Engine) -> list[Any]:
+    folder = Path(os.environ["RPA_ANALYTICS_ARCHIVE"])
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    process = re.compile(r"[.]\d+[.]unfinished$")
+    return [tables(engine), [(process.sub("", str(path)), path.read_bytes()) for path in paths]]
 
 
 def restore(store: TimeSeriesStore, saved: dict[str, Rows]) -> None:
@@ -164,18 +161,22 @@ def nothing_is_lost(store: TimeSeriesStore, original: dict[str, Rows]) -> bool:
     return all(set(original[source]) == {*raw[source], *archived[source]} for source in SOURCES)
 
 
-def survives_every_kill(store: TimeSeriesStore, location: str, patch: Patch) -> bool:
+def survives_kills(
+    store: TimeSeriesStore, location: str, patch: Patch, points: Points = last_before_each_change
+) -> bool:
     """Whether no row is lost wherever the run was killed, and the next run leaves what one run does."""
     saved, original = state(store), raw_rows(store)
     archive(location)
     undisturbed = state(store)
     assert archived_rows(store) == original
     assert not any(raw_rows(store).values())
-    point = 0
-    while True:
-        point += 1
+    restore(store, saved)
+    seen = seen_by_others(lambda: archive(location), location, tables_and_files, patch, at_each_step)
+    assert len(seen) > 50, f"only {len(seen)} points were found"
+    for point in points(seen):
         restore(store, saved)
-        killed = archive_killed_at(location, point, patch) == 9
+        assert killed_at(point, lambda: archive(location), patch, at_each_step) == 9
+        assert digest(tables_and_files(store.engine)) == seen[point - 1]
         if not nothing_is_lost(store, original):
             return False
         archive(location)
@@ -183,16 +184,21 @@ def survives_every_kill(store: TimeSeriesStore, location: str, patch: Patch) -> 
             return False
         folder = Path(os.environ["RPA_ANALYTICS_ARCHIVE"])
         assert {file.name for file in folder.rglob("*") if file.is_file()} == {"part-0.parquet"}, point
-        if not killed:
-            assert point > 50, f"only {point} points were tried"
-            return True
+    return True
 
 
 @pytest.mark.slow
+def test_killed_wherever_that_leaves_something_else_no_row_is_lost_and_the_next_run_finishes(
+    store: TimeSeriesStore, location: str
+) -> None:
+    assert survives_kills(store, location, nothing)
+
+
+@pytest.mark.full_faults
 def test_killed_at_any_step_no_row_is_lost_and_the_next_run_finishes(
     store: TimeSeriesStore, location: str
 ) -> None:
-    assert survives_every_kill(store, location, nothing)
+    assert survives_kills(store, location, nothing, every_point)
 
 
 def delete_before_the_manifest() -> None:
@@ -211,7 +217,7 @@ def delete_before_the_manifest() -> None:
 def test_control_rows_deleted_before_the_manifest_are_lost_by_a_kill(
     store: TimeSeriesStore, location: str
 ) -> None:
-    assert not survives_every_kill(store, location, delete_before_the_manifest)
+    assert not survives_kills(store, location, delete_before_the_manifest)
 
 
 def a_disk_that_lies() -> None:

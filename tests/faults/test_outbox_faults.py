@@ -19,11 +19,17 @@ from analytics_lib.delivery import outbox, smtp
 from analytics_lib.delivery.outbox import Sending, send_all
 from analytics_lib.delivery.smtp import Outcome
 from analytics_lib.store import outbox_rows
+from tests.databases import CopyOf, with_tables
 from tests.delivery.mails import MORNING, note
 from tests.delivery.server import Mailbox, loopback, mail_server
 from tests.faults.processes import exit_code, in_a_process
 
 Send = Callable[[Any], Outcome]
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(with_tables)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from analytics_lib.errors import ReportError
 from analytics_lib.report import html as html_module
 from analytics_lib.report.drawing import draw_svg
 from analytics_lib.report.html import render_html, templates_folder
-from analytics_lib.report.model import build_report
+from analytics_lib.report.model import Report, build_report
 from analytics_lib.windows import DAY_US, HOUR_US, Window
 from tests.report.inputs import anomaly, fleet, insight, report_inputs, run, sample, step, us, with_findings
 
@@ -55,6 +56,7 @@ class Page(HTMLParser):
         self.text += data
 
 
+@cache
 def evil_page() -> str:
     runs, steps, samples = [], [], []
     for k, name in enumerate(EVIL):
@@ -128,16 +130,19 @@ def test_the_page_loads_nothing() -> None:
         assert "url(http" not in drawn
 
 
+@cache
+def small_report() -> Report:
+    return build_report(fleet(workflows=4))
+
+
 def test_every_picture_has_an_alternative_text() -> None:
-    pictures = [
-        attrs for tag, attrs in Page(render_html(build_report(fleet(workflows=4)))).tags if tag == "img"
-    ]
+    pictures = [attrs for tag, attrs in Page(render_html(small_report())).tags if tag == "img"]
     assert len(pictures) > 10
     assert all(len(str(attrs.get("alt") or "")) > 20 for attrs in pictures)
 
 
 def test_charts_of_one_report_stay_a_readable_number() -> None:
-    report = build_report(fleet(workflows=4))
+    report = small_report()
     charts = [report.trend, report.heat_map, report.failures.chart, report.steps.chart]
     assert len([*charts, *report.halves, *report.resources.charts]) <= 10
 
@@ -219,7 +224,7 @@ def test_labels_do_not_depend_on_the_time_zone_of_the_machine() -> None:
             capture_output=True,
             check=True,
         ).stdout.decode()
-        for zone in ("UTC", "America/Los_Angeles", "Asia/Kolkata")
+        for zone in ("America/Los_Angeles", "Asia/Kolkata")
     }
     (svg,) = drawn
     assert re.search(r">16\sNov<", svg)

@@ -17,9 +17,15 @@ from analytics_lib.records import STATUSES, Record
 from analytics_lib.store import rollup_rows
 from analytics_lib.windows import Window, from_us, to_us
 from tests import reference
+from tests.databases import CopyOf, with_tables
 from tests.make import NOON, at, execution, heartbeat, pending_marks, rollups, sample, start, step
 
 LATER = NOON + timedelta(days=2)
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(with_tables)
 
 
 @pytest.fixture

@@ -10,10 +10,32 @@ from analytics_lib.errors import QueryError
 from analytics_lib.store import anomaly_rows, workflow_rows
 from analytics_lib.windows import Window, to_us
 from analytics_lib.workflows import WorkflowChange
-from tests.anomaly.fleet import AS_OF, HOURS, brief, detect, heartbeats, runs, stored, write_baseline
+from tests.anomaly.fleet import (
+    AS_OF,
+    BASELINE,
+    HOURS,
+    brief,
+    detect,
+    heartbeats,
+    runs,
+    stored,
+    write_baseline,
+)
+from tests.databases import CopyOf, with_tables
 from tests.make import NOON, at, execution, heartbeat, pending_marks, start, table_rows
 
 WEEKS_LATER = NOON + timedelta(days=60)
+
+
+def a_baseline(location: str) -> None:
+    with TimeSeriesStore(location) as store:
+        write_baseline(store)
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    """A store with a baseline, and no run yet."""
+    return copy_of(a_baseline)
 
 
 @pytest.fixture
@@ -22,30 +44,35 @@ def store(location: str) -> Iterator[TimeSeriesStore]:
         yield opened
 
 
+@pytest.fixture
+def empty(copy_of: CopyOf) -> Iterator[TimeSeriesStore]:
+    """Without a baseline."""
+    with TimeSeriesStore(copy_of(with_tables), clock=lambda: WEEKS_LATER) as opened:
+        yield opened
+
+
 def without(*silent: int) -> list[int]:
     return [hour for hour in HOURS if hour not in silent]
 
 
 def test_a_normal_fleet_has_no_anomaly_and_its_marks_are_gone(store: TimeSeriesStore, location: str) -> None:
-    version = write_baseline(store)
     store.write_metrics(runs() + heartbeats())
     done = detect(location)
     assert brief(store.engine, None) == []
     # 50 hours with news: durations and rates of a workflow and its step, and two days of numbers of runs.
     assert (done["hours"], done["judged"], done["no_baseline"]) == (50, 4 * 50 + 50, 0)
     assert (done["anomalies"], done["new"], done["withdrawn"], done["too_old"]) == (0, 0, 0, 0)
-    assert (done["baseline_id"], pending_marks(store.engine, "anomaly_detection")) == (version, [])
+    assert (done["baseline_id"], pending_marks(store.engine, "anomaly_detection")) == (BASELINE, [])
 
 
 def test_a_slow_hour_is_found_once_with_all_that_it_is(store: TimeSeriesStore, location: str) -> None:
-    version = write_baseline(store)
     store.write_metrics(runs(without(-3)) + runs([-3], duration_ms=40_000.0) + heartbeats())
     done = detect(location)
     assert (done["anomalies"], done["new"]) == (2, 2)
     whole, of_step = stored(store.engine)
     assert (whole["kind"], whole["hour"], whole["since"], whole["n"]) == ("slower", -3, -3, 2)
     assert (whole["baseline_id"], whole["found_at_us"], whole["judged_at_us"]) == (
-        version,
+        BASELINE,
         *[to_us(AS_OF)] * 2,
     )
     assert whole["sentence"].startswith(
@@ -63,7 +90,6 @@ def test_a_slow_hour_is_found_once_with_all_that_it_is(store: TimeSeriesStore, l
 def test_late_rows_withdraw_an_anomaly_and_later_ones_open_it_again(
     store: TimeSeriesStore, location: str
 ) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-3)) + runs([-3], duration_ms=40_000.0) + heartbeats())
     detect(location)
     store.write_metrics(runs([-3], name="late", n=3))  # the median is now normal
@@ -80,7 +106,6 @@ def test_late_rows_withdraw_an_anomaly_and_later_ones_open_it_again(
 
 
 def test_missing_runs_are_found_and_a_late_row_withdraws_them(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-5, -4)) + heartbeats())
     detect(location)
     assert brief(store.engine) == [("missing_runs", -5), ("missing_runs", -4)]
@@ -94,7 +119,6 @@ def test_missing_runs_are_found_and_a_late_row_withdraws_them(store: TimeSeriesS
 
 
 def test_a_dead_host_never_looks_like_a_silent_workflow(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     until_hour = -10
     store.write_metrics(runs([hour for hour in HOURS if hour < until_hour]))
     store.write_metrics(heartbeats(until_min=60 * until_hour) + heartbeats("BOT-02"))
@@ -109,7 +133,6 @@ def test_a_dead_host_never_looks_like_a_silent_workflow(store: TimeSeriesStore, 
 def test_control_the_same_silence_of_a_host_that_reports_is_missing_runs(
     store: TimeSeriesStore, location: str
 ) -> None:
-    write_baseline(store)
     store.write_metrics(runs([hour for hour in HOURS if hour < -10]) + heartbeats())
     detect(location)
     assert brief(store.engine) == [("missing_runs", hour) for hour in range(-10, 0)]
@@ -118,7 +141,6 @@ def test_control_the_same_silence_of_a_host_that_reports_is_missing_runs(
 def test_a_host_that_comes_back_with_its_rows_leaves_nothing_open(
     store: TimeSeriesStore, location: str
 ) -> None:
-    write_baseline(store)
     store.write_metrics(runs([hour for hour in HOURS if hour < -10]) + heartbeats(until_min=-600))
     detect(location)
     store.write_metrics(runs([hour for hour in HOURS if hour >= -10]) + heartbeats(first=0))
@@ -129,7 +151,6 @@ def test_a_host_that_comes_back_with_its_rows_leaves_nothing_open(
 def test_a_host_that_comes_back_without_rows_was_alive_and_the_workflow_silent(
     store: TimeSeriesStore, location: str
 ) -> None:
-    write_baseline(store)
     store.write_metrics(runs([hour for hour in HOURS if hour < -3]) + heartbeats(until_min=-180))
     detect(location)
     assert {kind for kind, _ in brief(store.engine)} == {"no_data"}
@@ -139,7 +160,6 @@ def test_a_host_that_comes_back_without_rows_was_alive_and_the_workflow_silent(
 
 
 def test_rows_that_an_agent_still_owes_are_waited_for(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-5)) + heartbeats())
     store.write_metrics(heartbeats(first=0, until_min=-320, agent_id="robot", rows_pending=3))
     detect(location)
@@ -147,7 +167,6 @@ def test_rows_that_an_agent_still_owes_are_waited_for(store: TimeSeriesStore, lo
 
 
 def test_a_run_under_way_is_not_missing(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-5, -4, -1)) + heartbeats())
     store.write_metrics(
         [execution("long", at(-181), started_at=at(-299), duration_ms=7_080_000.0, host="BOT-01")]
@@ -159,15 +178,13 @@ def test_a_run_under_way_is_not_missing(store: TimeSeriesStore, location: str) -
 
 
 def test_an_open_hour_is_not_judged(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-1)) + heartbeats(until_min=-20))
     detect(location, as_of=at(-10))
     assert brief(store.engine) == []
 
 
-def test_without_a_baseline_nothing_is_judged_and_the_marks_wait_for_one(
-    store: TimeSeriesStore, location: str
-) -> None:
+def test_without_a_baseline_nothing_is_judged_and_the_marks_wait_for_one(empty: TimeSeriesStore) -> None:
+    store, location = empty, str(empty.location)
     store.write_metrics(runs([-3], duration_ms=40_000.0) + runs([-24 * 15], name="old") + heartbeats())
     done = detect(location)
     assert (done["judged"], done["no_baseline"], done["anomalies"], done["baseline_id"]) == (0, 4, 0, "")
@@ -181,14 +198,14 @@ def test_without_a_baseline_nothing_is_judged_and_the_marks_wait_for_one(
     assert pending_marks(store.engine, "anomaly_detection") == []
 
 
-def test_a_baseline_of_later_than_the_moment_is_not_used(store: TimeSeriesStore, location: str) -> None:
+def test_a_baseline_of_later_than_the_moment_is_not_used(empty: TimeSeriesStore) -> None:
+    store, location = empty, str(empty.location)
     write_baseline(store, as_of=AS_OF + timedelta(minutes=1))
     store.write_metrics(runs([-3], duration_ms=40_000.0) + heartbeats())
     assert detect(location)["baseline_id"] == ""
 
 
 def test_hours_too_old_are_dropped_from_the_ledger(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs([-24 * 15], duration_ms=40_000.0) + runs() + heartbeats())
     done = detect(location)
     assert (done["too_old"], done["anomalies"], pending_marks(store.engine, "anomaly_detection")) == (
@@ -199,7 +216,6 @@ def test_hours_too_old_are_dropped_from_the_ledger(store: TimeSeriesStore, locat
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-3)) + runs([-3], duration_ms=40_000.0) + heartbeats())
     dry = detect(location, dry_run=True)
     assert table_rows(store.engine, "anomaly") == []
@@ -213,13 +229,12 @@ def test_half_a_window_is_refused(location: str) -> None:
         pipeline.detect_anomalies(location, as_of=AS_OF, time_zone="UTC", window_start=NOON)
 
 
-def test_an_empty_store_is_judged_to_nothing(store: TimeSeriesStore, location: str) -> None:
-    done = detect(location)
+def test_an_empty_store_is_judged_to_nothing(empty: TimeSeriesStore) -> None:
+    done = detect(str(empty.location))
     assert (done["hours"], done["points"], done["anomalies"]) == (48, 0, 0)
 
 
 def test_rows_of_a_test_environment_stay_out(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs() + heartbeats())
     store.write_metrics(runs([-3], name="test", n=20, environment="test", duration_ms=99_000.0))
     detect(location)
@@ -227,7 +242,6 @@ def test_rows_of_a_test_environment_stay_out(store: TimeSeriesStore, location: s
 
 
 def test_rows_of_an_alias_count_for_their_workflow(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-3, -2, -1)) + heartbeats())
     store.write_metrics(runs([-3, -2, -1], name="renamed", workflow_id="invoices-2", environment=""))
     with store.engine.begin() as connection:
@@ -238,7 +252,6 @@ def test_rows_of_an_alias_count_for_their_workflow(store: TimeSeriesStore, locat
 
 
 def test_a_workflow_that_a_person_starts_owes_no_runs(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-5)) + heartbeats())
     with store.engine.begin() as connection:
         workflow_rows.save_workflows(
@@ -248,8 +261,9 @@ def test_a_workflow_that_a_person_starts_owes_no_runs(store: TimeSeriesStore, lo
     assert brief(store.engine) == []
 
 
-def test_the_clock_change_moves_what_is_owed_with_the_people(store: TimeSeriesStore, location: str) -> None:
+def test_the_clock_change_moves_what_is_owed_with_the_people(empty: TimeSeriesStore) -> None:
     """Daily at nine in Berlin: 08:00 UTC up to 28 March 2026, 07:00 UTC from then on."""
+    store, location = empty, str(empty.location)
     days = [datetime(2026, 3, 30, 7, 10, tzinfo=UTC) - timedelta(days=n) for n in range(50)]
     ends = [
         moment if moment.day >= 29 and moment.month == 3 else moment + timedelta(hours=1) for moment in days
@@ -273,7 +287,6 @@ def test_the_clock_change_moves_what_is_owed_with_the_people(store: TimeSeriesSt
 
 
 def test_what_is_saved_again_keeps_when_it_was_found_first(store: TimeSeriesStore, location: str) -> None:
-    write_baseline(store)
     store.write_metrics(runs(without(-3)) + runs([-3], duration_ms=40_000.0) + heartbeats())
     detect(location)
     everything = Window(0, to_us(WEEKS_LATER))

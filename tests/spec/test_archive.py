@@ -22,11 +22,30 @@ from analytics_lib.store import archive_rows, deletion
 from analytics_lib.store.run_lock import run_lock
 from analytics_lib.store.writing import ANOMALY_STAGE, ROLLUP_STAGE, insert_marks
 from analytics_lib.windows import hour_of, to_us
+from tests.databases import CopyOf, with_tables
 from tests.make import NOON, at, execution, heartbeat, rollups, sample, start, step, table_rows
 
 LATER = NOON + timedelta(days=100)
 SOURCES: tuple[Source, ...] = ("execution", "step", "resource")
 Archive = Callable[..., dict[str, Any]]
+
+
+def an_old_fleet(location: str) -> None:
+    with TimeSeriesStore(location, clock=lambda: LATER) as store:
+        store.write_metrics(fleet())
+        pipeline.aggregate_pending(location, as_of=LATER)
+        with store.engine.begin() as connection:
+            connection.execute(delete(schema.pending))
+
+
+@pytest.fixture
+def old_fleet() -> None:
+    """For tests that begin with `fleet()` in the store, rolled up."""
+
+
+@pytest.fixture
+def location(copy_of: CopyOf, request: pytest.FixtureRequest) -> str:
+    return copy_of(an_old_fleet if "old_fleet" in request.fixturenames else with_tables)
 
 
 @pytest.fixture
@@ -99,11 +118,10 @@ def everything(store: TimeSeriesStore) -> dict[str, Any]:
     return {name: table_rows(store.engine, name) for name in schema.metadata.tables}
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_old_days_leave_the_database_and_lie_whole_in_the_archive(
-    store: TimeSeriesStore, aggregate: Archive, archive: Archive, folder: Path
+    store: TimeSeriesStore, archive: Archive, folder: Path
 ) -> None:
-    store.write_metrics(fleet())
-    aggregate()
     before, rolled_up = raw_rows(store), rollups(store.engine)
     done = archive()
     assert archived_rows(store, folder) == before
@@ -122,19 +140,15 @@ def test_old_days_leave_the_database_and_lie_whole_in_the_archive(
     assert {row.deleted_at_us for row in manifest(store)} == {to_us(LATER)}
 
 
-def test_starts_heartbeats_and_ids_go_with_their_runs(
-    store: TimeSeriesStore, aggregate: Archive, archive: Archive
-) -> None:
-    store.write_metrics(fleet())
-    aggregate()
+@pytest.mark.usefixtures("old_fleet")
+def test_starts_heartbeats_and_ids_go_with_their_runs(store: TimeSeriesStore, archive: Archive) -> None:
     archive()
     for name in ("execution", "execution_start", "execution_heartbeat"):
         assert table_rows(store.engine, name) == [], name
 
 
-def test_running_again_changes_nothing(store: TimeSeriesStore, aggregate: Archive, archive: Archive) -> None:
-    store.write_metrics(fleet())
-    aggregate()
+@pytest.mark.usefixtures("old_fleet")
+def test_running_again_changes_nothing(store: TimeSeriesStore, archive: Archive) -> None:
     archive()
     before = everything(store)
     again = archive()
@@ -192,11 +206,10 @@ def test_a_run_that_goes_on_is_kept(store: TimeSeriesStore, aggregate: Archive, 
     assert len(table_rows(store.engine, "execution")) == 2
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_an_archived_run_is_not_found_abandoned(
-    store: TimeSeriesStore, aggregate: Archive, archive: Archive, location: str
+    store: TimeSeriesStore, archive: Archive, location: str
 ) -> None:
-    store.write_metrics(fleet())
-    aggregate()
     archive()
     assert pipeline.sweep_abandoned(location, as_of=LATER) == {"abandoned": 0}
 
@@ -217,13 +230,12 @@ def test_an_abandoned_run_that_did_end_is_not_counted_as_abandoned_again(
     assert rollups(store.engine) == before
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_a_late_row_of_an_archived_day_is_counted_and_becomes_the_next_part(
     store: TimeSeriesStore, aggregate: Archive, archive: Archive, location: str, folder: Path, tmp_path: Path
 ) -> None:
     late: list[Record] = [execution("late", at(7), workflow_id="w0"), step("e1", 9, at(7), workflow_id="w1")]
     late += [sample(at(7), host="BOT-1", thread_count=5)]
-    store.write_metrics(fleet())
-    aggregate()
     archive()
     store.write_metrics(late)
     assert aggregate()["refused_days"] == 0
@@ -243,11 +255,10 @@ def test_a_late_row_of_an_archived_day_is_counted_and_becomes_the_next_part(
     assert rollups(store.engine) == before
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_rows_that_come_again_are_counted_once_and_go_without_a_new_part(
     store: TimeSeriesStore, aggregate: Archive, archive: Archive, folder: Path
 ) -> None:
-    store.write_metrics(fleet())
-    aggregate()
     archive()
     rolled_up, files = rollups(store.engine), archived_rows(store, folder)
     assert store.write_metrics(fleet()).inserted == len(fleet())
@@ -402,11 +413,10 @@ def test_a_damaged_file_is_never_read_as_fewer_rows(
     assert (aggregate()["refused_days"], archive()["rows_archived"]) == (0, 2)
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_an_hour_whose_rows_are_gone_altogether_is_not_computed_again(
     store: TimeSeriesStore, aggregate: Archive, location: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.write_metrics(fleet())
-    aggregate()
     before = rollups(store.engine)
     with store.engine.begin() as connection:  # by hand, and in no archive
         for source in SOURCES:
@@ -489,11 +499,10 @@ def test_quarantined_rows_are_kept_for_400_days(store: TimeSeriesStore, archive:
     assert len(table_rows(store.engine, "quarantine")) == 1
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_a_dry_run_foretells_and_changes_nothing(
-    store: TimeSeriesStore, aggregate: Archive, archive: Archive, folder: Path
+    store: TimeSeriesStore, archive: Archive, folder: Path
 ) -> None:
-    store.write_metrics(fleet())
-    aggregate()
     before = everything(store)
     foretold = archive(dry_run=True)
     assert (everything(store), folder.exists()) == (before, False)
@@ -505,11 +514,8 @@ def test_a_dry_run_foretells_and_changes_nothing(
     assert done["rows_archived"] == 100
 
 
-def test_a_dry_run_foretells_what_happens_to_hourly_rows(
-    store: TimeSeriesStore, aggregate: Archive, archive: Archive
-) -> None:
-    store.write_metrics(fleet())
-    aggregate()
+@pytest.mark.usefixtures("old_fleet")
+def test_a_dry_run_foretells_what_happens_to_hourly_rows(store: TimeSeriesStore, archive: Archive) -> None:
     two_years_on = NOON + timedelta(days=25 * 31 + 5)
     foretold = archive(as_of=two_years_on, dry_run=True)
     assert foretold["hourly_deleted"] == archive(as_of=two_years_on)["hourly_deleted"] > 0
@@ -529,11 +535,8 @@ def test_a_late_row_after_its_hourly_rows_are_gone_brings_the_whole_hour_back(
         assert connection.execute(select(schema.rollup_step_hourly.c.n)).scalars().all() == [4]
 
 
-def test_the_second_of_two_at_once_leaves(
-    store: TimeSeriesStore, aggregate: Archive, archive: Archive
-) -> None:
-    store.write_metrics(fleet())
-    aggregate()
+@pytest.mark.usefixtures("old_fleet")
+def test_the_second_of_two_at_once_leaves(store: TimeSeriesStore, archive: Archive) -> None:
     before = everything(store)
     with run_lock(store.engine, LOCK) as ours:
         assert ours
@@ -548,17 +551,15 @@ def test_an_empty_store_has_nothing_to_archive(store: TimeSeriesStore, archive: 
     assert archive(dry_run=True)["days_archived"] == 0
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_days_of_many_chunks_leave_whole(
     store: TimeSeriesStore,
-    aggregate: Archive,
     archive: Archive,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(deletion, "CHUNK_ROWS", 7)
     monkeypatch.setattr(archive_rows, "BATCH_ROWS", 11)
-    store.write_metrics(fleet())
-    aggregate()
     before = raw_rows(store)
     archive()
     assert archived_rows(store, folder) == before
@@ -652,11 +653,10 @@ def test_a_damaged_or_missing_file_stops_the_deletion_of_its_rows_and_of_no_othe
     assert archive()["rows_deleted"] == 1
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_a_folder_that_cannot_be_written_is_an_error_and_nothing_is_deleted(
-    store: TimeSeriesStore, aggregate: Archive, archive: Archive, folder: Path
+    store: TimeSeriesStore, archive: Archive, folder: Path
 ) -> None:
-    store.write_metrics(fleet())
-    aggregate()
     before = everything(store)
     folder.write_text("a file in the place of the folder")
     with pytest.raises(ArchiveUnwritableError, match="cannot be written"):
@@ -664,15 +664,13 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_nothing_is_deleted(
     assert everything(store) == before
 
 
+@pytest.mark.usefixtures("old_fleet")
 def test_a_full_disk_is_an_error_and_nothing_is_deleted(
     store: TimeSeriesStore,
-    aggregate: Archive,
     archive: Archive,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store.write_metrics(fleet())
-    aggregate()
     before = everything(store)
 
     def no_space(_descriptor: int) -> None:

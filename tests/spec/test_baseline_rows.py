@@ -18,6 +18,7 @@ from analytics_lib.pipeline.baseline_recomputation import recompute_baselines
 from analytics_lib.store import baseline_rows, rollup_rows, workflow_rows
 from analytics_lib.windows import DAY_US, HOUR_US, Window, hour_of, to_us
 from analytics_lib.workflows import WorkflowChange
+from tests.databases import CopyOf, with_tables
 from tests.make import NOON, execution, step, table_rows
 
 TABLES = ("baseline_run", "baseline_series", "baseline")
@@ -41,16 +42,24 @@ def mondays(workflow_id: str = "invoices", **fields: Any) -> list[Any]:
     return records
 
 
+def six_mondays(location: str) -> None:
+    with opened(location) as store:
+        add(store, location, mondays())
+
+
+def opened(location: str) -> TimeSeriesStore:
+    return TimeSeriesStore(location, clock=lambda: NOON + timedelta(days=1))
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    """Six Mondays, rolled up."""
+    return copy_of(six_mondays)
+
+
 @pytest.fixture
 def store(location: str) -> Iterator[TimeSeriesStore]:
     with opened(location) as store:
-        yield store
-
-
-@contextlib.contextmanager
-def opened(location: str) -> Iterator[TimeSeriesStore]:
-    with TimeSeriesStore(location, clock=lambda: NOON + timedelta(days=1)) as store:
-        add(store, location, mondays())
         yield store
 
 
@@ -185,8 +194,8 @@ def test_a_dry_run_computes_the_same_and_saves_nothing(store: TimeSeriesStore, l
     assert recompute(location) == dry | {"dry_run": False}
 
 
-def test_an_empty_store_gives_a_version_without_series(location: str) -> None:
-    TimeSeriesStore(location).close()
+def test_an_empty_store_gives_a_version_without_series(copy_of: CopyOf) -> None:
+    location = copy_of(with_tables)
     done = recompute(location)
     assert (done["series"], done["ready"], done["bands"], done["hours_read"]) == (0, 0, 0, 0)
     with TimeSeriesStore(location) as store:
@@ -323,6 +332,6 @@ def test_two_at_once_leave_the_rows_of_one(
 def test_control_without_the_lock_two_at_once_disturb_each_other(
     postgres_location: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(postgres_location):
-        monkeypatch.setattr(baseline_rows, "_lock", lambda _: None)
-        assert run_two_at_once(postgres_location, monkeypatch)
+    six_mondays(postgres_location)
+    monkeypatch.setattr(baseline_rows, "_lock", lambda _: None)
+    assert run_two_at_once(postgres_location, monkeypatch)

@@ -7,8 +7,14 @@ import pytest
 from analytics_lib import TimeSeriesStore
 from analytics_lib.store import outbox_rows
 from analytics_lib.store.outbox_rows import Claim, MailKey, OutboxRow, State
+from tests.databases import CopyOf, with_tables
 
 MAIL = MailKey("weekly", "2026-11-16 2026-11-23 UTC", "ann@example.com")
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(with_tables)
 
 
 @pytest.fixture

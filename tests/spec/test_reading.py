@@ -12,6 +12,7 @@ from analytics_lib import TimeSeriesStore, catalog
 from analytics_lib.errors import QueryError, StoreError
 from analytics_lib.schema import execution_metrics
 from analytics_lib.store import engine, open_store
+from tests.databases import CopyOf
 from tests.make import NOON, at, execution, sample, step
 
 FLEET = [
@@ -23,10 +24,19 @@ FLEET = [
 ]
 
 
+def the_fleet(location: str) -> None:
+    with TimeSeriesStore(location, clock=lambda: at(180)) as store:
+        store.write_metrics([*FLEET, step("a1", 1, at(1)), sample(at(1)), sample(at(2), cpu_percent=None)])
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(the_fleet)
+
+
 @pytest.fixture
 def store(location: str) -> Iterator[TimeSeriesStore]:
     with TimeSeriesStore(location, clock=lambda: at(180)) as opened:
-        opened.write_metrics([*FLEET, step("a1", 1, at(1)), sample(at(1)), sample(at(2), cpu_percent=None)])
         yield opened
 
 

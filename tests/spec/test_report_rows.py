@@ -8,9 +8,15 @@ from sqlalchemy import insert
 from analytics_lib import TimeSeriesStore, schema
 from analytics_lib.store import report_rows
 from analytics_lib.windows import Window
+from tests.databases import CopyOf, with_tables
 from tests.report.inputs import insight
 
 WINDOW = Window(100, 200)
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(with_tables)
 
 
 @pytest.fixture

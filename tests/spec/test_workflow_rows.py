@@ -17,6 +17,7 @@ from analytics_lib.store.workflow_rows import (
     unknown_workflows,
 )
 from analytics_lib.workflows import Register, Workflow, WorkflowChange
+from tests.databases import CopyOf, with_tables
 from tests.make import at, execution, start, step, table_rows
 
 INVOICES = WorkflowChange(
@@ -33,6 +34,11 @@ INVOICES = WorkflowChange(
     },
     aliases=("old", "older"),
 )
+
+
+@pytest.fixture
+def location(copy_of: CopyOf) -> str:
+    return copy_of(with_tables)
 
 
 @pytest.fixture
