@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Final
 
 from analytics_lib import __version__
 from analytics_lib.errors import RpaAnalyticsError
-from collector_agent.activity import Activity
-from collector_agent.daemon_lock import DaemonLock, daemon_is_running
-from collector_agent.daemon_report import COMPONENT, DaemonReport
+from collector_agent.daemon.daemon_report import COMPONENT, DaemonReport
+from collector_agent.daemon.periodic import Periodic
+from collector_agent.daemon.status import write_status
+from collector_agent.daemon.stop_signals import stop_signals
 from collector_agent.deferred_store import DeferredStore
 from collector_agent.forwarder import Forwarder
-from collector_agent.identity import own_identity
-from collector_agent.locations import state_folder
-from collector_agent.periodic import Periodic
+from collector_agent.forwarding.sifting import reason_of
+from collector_agent.machine.activity import Activity
+from collector_agent.machine.daemon_lock import DaemonLock, daemon_is_running
+from collector_agent.machine.identity import own_identity
+from collector_agent.machine.locations import state_folder
 from collector_agent.resource_collector import ResourceCollector
 from collector_agent.settings import AgentSettings
-from collector_agent.sifting import reason_of
 from collector_agent.spool.writer import SpoolWriter
-from collector_agent.status import write_status
-from collector_agent.stop_signals import stop_signals
 
 if TYPE_CHECKING:
     from collector_agent.importers.uipath_follow import UiPathFollower

@@ -16,7 +16,7 @@ from collector_agent.commands.imports import add_imports
 from collector_agent.commands.quarantine import add_quarantine
 from collector_agent.commands.status import NEEDS_ATTENTION, add_status
 from collector_agent.commands.uninstall import add_uninstall
-from collector_agent.locations import CONFIG_VARIABLE
+from collector_agent.machine.locations import CONFIG_VARIABLE
 from collector_agent.settings import VARIABLE_PREFIX, load_settings, settings_file
 
 # Each command imports what it needs when it runs: `--help` and mistakes are answered at once.
@@ -107,7 +107,7 @@ def _check(arguments: argparse.Namespace) -> int:
     file = settings_file(arguments.config)
     settings = load_settings(arguments.config)
 
-    from collector_agent.check import findings
+    from collector_agent.checking.findings import findings
 
     found = list(findings(settings, file, arguments.config))
     attention = sum(finding.state == "attention" for finding in found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from analytics_lib.record_values import Values
 from analytics_lib.records import Record
-from collector_agent.problems import clear_problem, report_problem
+from collector_agent.machine.problems import clear_problem, report_problem
 from collector_agent.redaction import clean_message
 
 if TYPE_CHECKING:

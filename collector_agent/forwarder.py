@@ -17,11 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from collector_agent.dispatch import Dispatch
-from collector_agent.sifting import Deliver, reason_of
+from collector_agent.forwarding.dispatch import Dispatch
+from collector_agent.forwarding.sifting import Deliver, reason_of
+from collector_agent.forwarding.spool_account import Look, SpoolAccount, moment_of_us, utc_now
 from collector_agent.spool.files import REAL, Files
 from collector_agent.spool.reader import SetReader, look_at, open_set, sets_in
-from collector_agent.spool_account import Look, SpoolAccount, moment_of_us, utc_now
 
 BATCH_ROWS: Final = 1_000
 INTERVAL_SEC: Final = 1.0

@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from analytics_lib.errors import SettingsError
-from collector_agent.buffer import Buffer
-from collector_agent.cardinality import MAX_ATTRIBUTE_VALUES, MAX_STEPS, MAX_WORKFLOWS, Cardinality
-from collector_agent.delivery import Delivery, StorageCallback
-from collector_agent.heartbeats import Heartbeats
-from collector_agent.own_names import host_name, new_uuid
-from collector_agent.record_builder import Item, RecordBuilder
-from collector_agent.recorder import DIMENSIONS, Recorder
+from collector_agent.machine.own_names import host_name, new_uuid
+from collector_agent.recording.buffer import Buffer
+from collector_agent.recording.cardinality import MAX_ATTRIBUTE_VALUES, MAX_STEPS, MAX_WORKFLOWS, Cardinality
+from collector_agent.recording.delivery import Delivery, StorageCallback
+from collector_agent.recording.heartbeats import Heartbeats
+from collector_agent.recording.record_builder import Item, RecordBuilder
+from collector_agent.recording.recorder import DIMENSIONS, Recorder
 from collector_agent.redaction import clean_name
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
-    from collector_agent.call_fields import EndFields, StartFields, StepFields
     from collector_agent.hooks.execution_loop import ExecutionLoop
-    from collector_agent.journal import Journal
+    from collector_agent.recording.call_fields import EndFields, StartFields, StepFields
+    from collector_agent.recording.journal import Journal
+    from collector_agent.recording.spool_delivery import SpoolDelivery
     from collector_agent.spool.writer import SpoolLimits, SpoolWriter
-    from collector_agent.spool_delivery import SpoolDelivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,9 @@ class MetricsCollector:
         self._delivery: Delivery | SpoolDelivery
         durable = None
         if spool_folder is not None:
-            from collector_agent.durable import durable_delivery  # here: in memory nobody needs a spool
+            from collector_agent.recording.durable import (
+                durable_delivery,  # here: in memory nobody needs a spool
+            )
 
             durable = durable_delivery(
                 spool_folder,

@@ -15,15 +15,15 @@ from uuid import uuid4
 
 from analytics_lib.errors import SettingsError
 from analytics_lib.records import ID_BYTES, QuarantinedRecord, ResourceMetrics
-from collector_agent.cardinality import MAX_WORKFLOWS, Cardinality
-from collector_agent.delivery import StorageCallback
 from collector_agent.probes import Values
-from collector_agent.process_end import exit_time_left_s
+from collector_agent.recording.cardinality import MAX_WORKFLOWS, Cardinality
+from collector_agent.recording.delivery import StorageCallback
+from collector_agent.recording.process_end import exit_time_left_s
 from collector_agent.redaction import clean_message, clean_name
-from collector_agent.sample_outlets import BufferedSamples, SpooledSamples
-from collector_agent.sample_records import Context, SampleRecords, without_means
-from collector_agent.sampling import HOST, Sampler, process
-from collector_agent.sampling_thread import SamplingThread
+from collector_agent.sampling.sample_outlets import BufferedSamples, SpooledSamples
+from collector_agent.sampling.sample_records import Context, SampleRecords, without_means
+from collector_agent.sampling.sampler import HOST, Sampler, process
+from collector_agent.sampling.sampling_thread import SamplingThread
 
 if TYPE_CHECKING:
     from collector_agent.spool.writer import SpoolWriter

@@ -5,8 +5,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from collector_agent.locations import state_folder
-from collector_agent.own_names import host_name
+from collector_agent.machine.locations import state_folder
+from collector_agent.machine.own_names import host_name
 from collector_agent.setting_checks import (
     bytes_from,
     folder,

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from analytics_lib.errors import SettingsError
-from collector_agent.locations import (
+from collector_agent.machine.locations import (
     CONFIG_VARIABLE,
     STATE_VARIABLE,
     default_settings_file,
     expanded,
     state_folder,
 )
-from collector_agent.problems import clear_problem, report_problem
+from collector_agent.machine.problems import clear_problem, report_problem
 from collector_agent.setting_table import SETTINGS, VARIABLE_PREFIX, AgentSettings, Setting
 
 __all__ = [

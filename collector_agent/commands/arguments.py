@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from collector_agent.locations import CONFIG_VARIABLE
+from collector_agent.machine.locations import CONFIG_VARIABLE
 
 
 def add_command(

@@ -10,7 +10,7 @@ from analytics_lib.errors import RpaAnalyticsError
 from collector_agent.commands.arguments import add_command, add_config, add_json
 
 if TYPE_CHECKING:
-    from collector_agent.status import DaemonStatus
+    from collector_agent.daemon.status import DaemonStatus
 
 NEEDS_ATTENTION: Final = 1
 _PATIENCE_SEC: Final = 5.0  # the daemon writes its status every two seconds
@@ -30,8 +30,8 @@ def add_status(commands: Any) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    from collector_agent.daemon.status_page import page_of
     from collector_agent.settings import load_settings_of_this_machine
-    from collector_agent.status_page import page_of
 
     settings = load_settings_of_this_machine(arguments.config)
     try:
@@ -53,7 +53,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _decided_status() -> "DaemonStatus | None":
     """What the daemon says; where only its next words tell whether rows move, those."""
-    from collector_agent.status_page import current_status, is_undecided
+    from collector_agent.daemon.status_page import current_status, is_undecided
 
     status = current_status()
     until_s = time.monotonic() + _PATIENCE_SEC

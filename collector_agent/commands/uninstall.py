@@ -26,7 +26,7 @@ def add_uninstall(commands: Any) -> None:
 
 
 def _uninstall(arguments: argparse.Namespace) -> int:
-    from collector_agent.uninstall import find_installation, uninstall
+    from collector_agent.installation.uninstall import find_installation, uninstall
 
     if arguments.discard_undelivered and not arguments.purge:
         raise SettingsError("--discard-undelivered belongs to --purge")

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from analytics_lib.records import ID_BYTES, NAME_BYTES
 from collector_agent.metrics_collector import MetricsCollector
-from collector_agent.record_builder import end_not_before
+from collector_agent.recording.record_builder import end_not_before
 from collector_agent.redaction import clean_name, text_of
 
 P = ParamSpec("P")

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from collector_agent.deferred_store import DeferredStore
+from collector_agent.machine.problems import clear_problem, report_problem
 from collector_agent.metrics_collector import MetricsCollector
-from collector_agent.problems import clear_problem, report_problem
 from collector_agent.robot_records import result_fields, step_fields
 from collector_agent.robot_results import FailureKinds, in_utc
 from collector_agent.robot_run import RobotRun, Step, Task
@@ -64,7 +64,7 @@ class Recording:
     def _sampler(self, settings: AgentSettings, dimensions: dict[str, Any]) -> "ResourceCollector | None":
         try:
             # Here, because they load psutil.
-            from collector_agent.daemon_lock import daemon_is_running
+            from collector_agent.machine.daemon_lock import daemon_is_running
             from collector_agent.resource_collector import ResourceCollector
         except ImportError as error:
             say(f"the resources of this run are not sampled: {error}")

@@ -23,7 +23,7 @@ from collector_agent.importers.uipath_log import first_us, take_block, take_line
 from collector_agent.importers.uipath_positions import Position, Positions
 from collector_agent.importers.uipath_runs import UiPathRuns
 from collector_agent.importers.uipath_values import UiPathOptions
-from collector_agent.private_file import replace_private
+from collector_agent.machine.private_file import replace_private
 from collector_agent.redaction import clean_message
 
 BATCH_ROWS: Final = 1_000

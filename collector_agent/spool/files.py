@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from collector_agent import file_lock
+from collector_agent.machine import file_lock
 
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)  # a link in a folder of a group leads who knows where

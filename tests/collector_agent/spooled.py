@@ -8,8 +8,8 @@ from typing import Any
 from analytics_lib.record_values import FIELDS
 from analytics_lib.records import Record
 from collector_agent.forwarder import Forwarder, Pass
-from collector_agent.journal import payload_of
-from collector_agent.sifting import Row
+from collector_agent.forwarding.sifting import Row
+from collector_agent.recording.journal import payload_of
 from collector_agent.spool.reader import sets_in
 from collector_agent.spool.writer import SpoolWriter
 from tests.make import NOON, step

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from collector_agent import activity as activity_module
-from collector_agent.activity import Activity
-from collector_agent.locations import host_in_file_names
+from collector_agent.machine import activity as activity_module
+from collector_agent.machine.activity import Activity
+from collector_agent.machine.locations import host_in_file_names
 from tests.collector_agent.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 AT_WORK = """
 import sys
-from collector_agent.activity import Activity
+from collector_agent.machine.activity import Activity
 activity = Activity()
 activity.set(True)
 print("at work", flush=True)

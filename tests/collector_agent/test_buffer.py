@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from collector_agent.buffer import Buffer
+from collector_agent.recording.buffer import Buffer
 
 
 class RemovesBeforeAcknowledgement(Buffer[int]):

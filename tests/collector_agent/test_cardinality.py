@@ -15,7 +15,7 @@ from analytics_lib.records import (
     StepMetrics,
 )
 from collector_agent import MetricsCollector
-from collector_agent.cardinality import OVERFLOW, Cardinality
+from collector_agent.recording.cardinality import OVERFLOW, Cardinality
 from tests.collector_agent.spool_frames import records_in
 
 Recorded = tuple[MetricsCollector, Callable[[], list[Record]]]

@@ -19,13 +19,14 @@ from analytics_lib import TimeSeriesStore
 from analytics_lib.record_values import values_of
 from analytics_lib.records import ExecutionMetrics, StepMetrics
 from analytics_lib.schema import SCHEMA_VERSION, metadata
-from collector_agent import check, cli
-from collector_agent.daemon_lock import DaemonLock
+from collector_agent import cli
+from collector_agent.checking import findings as check
 from collector_agent.forwarder import Forwarder
-from collector_agent.identity import own_identity
-from collector_agent.locations import state_folder
-from collector_agent.machine import Machine
-from collector_agent.problems import read_problems, report_problem
+from collector_agent.machine.daemon_lock import DaemonLock
+from collector_agent.machine.facts import Machine
+from collector_agent.machine.identity import own_identity
+from collector_agent.machine.locations import state_folder
+from collector_agent.machine.problems import read_problems, report_problem
 from collector_agent.spool.quarantine import LocalQuarantine
 from collector_agent.spool.reader import sets_in
 from tests.collector_agent.uipath_robot import Robot, guid
@@ -385,7 +386,7 @@ def test_check_compares_this_machines_clock_with_the_databases(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("collector_agent.store_check.clock_offset_ms", lambda engine: offset_ms)
+    monkeypatch.setattr("collector_agent.checking.store_check.clock_offset_ms", lambda engine: offset_ms)
     exit_code, found = checked(capsys)
     assert exit_code == code
     assert says in found["clock"]["text"]
@@ -409,7 +410,7 @@ def test_a_disk_must_have_room_for_what_the_spool_may_grow_to_and_a_gigabyte_in_
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     usage = type("usage", (), {"free": free_bytes})
-    monkeypatch.setattr("collector_agent.spool_check.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("collector_agent.checking.spool_check.shutil.disk_usage", lambda path: usage)
     monkeypatch.setenv("RPA_AGENT_SPOOL_MAX_BYTES", "3000000000")
     exit_code, found = checked(capsys)
     assert exit_code == code

@@ -19,16 +19,16 @@ from analytics_lib import TimeSeriesStore
 from analytics_lib.errors import RpaAnalyticsError, SchemaVersionError, SettingsError, StoreError
 from analytics_lib.windows import to_us
 from collector_agent import MetricsCollector, __version__
-from collector_agent.activity import Activity
 from collector_agent.agent import Daemon
-from collector_agent.daemon_lock import DaemonLock, daemon_is_running, daemon_pid, lock_file
+from collector_agent.daemon.status import read_status, status_file
 from collector_agent.deferred_store import DeferredStore
-from collector_agent.identity import known_identity
-from collector_agent.problems import read_problems, report_problem
+from collector_agent.machine.activity import Activity
+from collector_agent.machine.daemon_lock import DaemonLock, daemon_is_running, daemon_pid, lock_file
+from collector_agent.machine.identity import known_identity
+from collector_agent.machine.problems import read_problems, report_problem
 from collector_agent.settings import AgentSettings, state_folder
 from collector_agent.spool.reader import sets_in
 from collector_agent.spool.writer import SpoolWriter
-from collector_agent.status import read_status, status_file
 from tests.collector_agent.robots import own_environment
 from tests.collector_agent.spooled import put
 from tests.collector_agent.uipath_robot import Robot, guid

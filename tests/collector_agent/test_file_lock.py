@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector_agent.file_lock import lock, unlock
+from collector_agent.machine.file_lock import lock, unlock
 from tests.faults.processes import exit_code, in_a_process
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="no fork")

@@ -14,7 +14,7 @@ from analytics_lib.record_values import record_of
 from analytics_lib.records import AgentHeartbeat
 from collector_agent import forwarder as forwarder_module
 from collector_agent.forwarder import Forwarder
-from collector_agent.sifting import Row
+from collector_agent.forwarding.sifting import Row
 from collector_agent.spool.quarantine import Entry, LocalQuarantine
 from collector_agent.spool.reader import open_set, sets_in
 from collector_agent.spool.writer import SpoolLimits, SpoolWriter

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from collector_agent.identity import Identity, is_same_machine, known_identity, own_identity
-from collector_agent.machine import Machine, telling_addresses, this_machine
+from collector_agent.machine.facts import Machine, telling_addresses, this_machine
+from collector_agent.machine.identity import Identity, is_same_machine, known_identity, own_identity
 
 CARD, OTHER_CARD = "9c:b6:d0:00:00:01", "9c:b6:d0:00:00:02"
 HOME = Machine("r7", "machine-id", frozenset({CARD}))

@@ -24,12 +24,12 @@ from analytics_lib.records import (
     StepMetrics,
 )
 from collector_agent import MetricsCollector
-from collector_agent.active_executions import KnownExecution
-from collector_agent.cardinality import OVERFLOW, Cardinality
-from collector_agent.journal import payload_of
-from collector_agent.problems import read_problems
-from collector_agent.record_builder import RecordBuilder
-from collector_agent.step_frames import StepFrame, short_step_payload, step_frame, step_payload
+from collector_agent.machine.problems import read_problems
+from collector_agent.recording.active_executions import KnownExecution
+from collector_agent.recording.cardinality import OVERFLOW, Cardinality
+from collector_agent.recording.journal import payload_of
+from collector_agent.recording.record_builder import RecordBuilder
+from collector_agent.recording.step_frames import StepFrame, short_step_payload, step_frame, step_payload
 from tests.collector_agent.spool_frames import records_in, records_of
 from tests.collector_agent.test_metrics_collector import BAD_INPUT
 

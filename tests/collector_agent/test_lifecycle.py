@@ -109,10 +109,10 @@ for collector in collectors:
     collector.start()
     collector.record_execution_start("e1", "w1")
 import atexit
-import collector_agent.process_end
-atexit.unregister(collector_agent.process_end.end_all)  # to measure it
+import collector_agent.recording.process_end
+atexit.unregister(collector_agent.recording.process_end.end_all)  # to measure it
 began = time.monotonic()
-collector_agent.process_end.end_all()
+collector_agent.recording.process_end.end_all()
 print(time.monotonic() - began)
 """
 

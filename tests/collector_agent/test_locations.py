@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from collector_agent import locations
-from collector_agent.daemon_lock import daemon_is_running
-from collector_agent.locations import default_settings_file, state_folder
+from collector_agent.machine import locations
+from collector_agent.machine.daemon_lock import daemon_is_running
+from collector_agent.machine.locations import default_settings_file, state_folder
 
 
 @pytest.fixture

@@ -28,12 +28,13 @@ from analytics_lib.records import (
     Record,
     StepMetrics,
 )
-from collector_agent import MetricsCollector, heartbeats
-from collector_agent import active_executions as memory
-from collector_agent.activity import Activity
-from collector_agent.buffer import Buffer
-from collector_agent.delivery import Delivery
-from collector_agent.record_builder import Item, RecordBuilder
+from collector_agent import MetricsCollector
+from collector_agent.machine.activity import Activity
+from collector_agent.recording import active_executions as memory
+from collector_agent.recording import heartbeats
+from collector_agent.recording.buffer import Buffer
+from collector_agent.recording.delivery import Delivery
+from collector_agent.recording.record_builder import Item, RecordBuilder
 from tests.make import table_rows
 
 R = TypeVar("R", bound=Record)
@@ -972,7 +973,7 @@ def test_rows_of_a_collector_that_is_gone_are_delivered_at_the_end_of_the_proces
 def test_a_store_that_hangs_does_not_hold_the_end_of_the_process(tmp_path: Any) -> None:
     delivered = run_program(
         """
-import collector_agent.process_end as process_end
+import collector_agent.recording.process_end as process_end
 process_end.EXIT_TIMEOUT_SEC = 0.2
 collector = MetricsCollector(lambda records: threading.Event().wait())
 collector.start()

@@ -23,8 +23,8 @@ from collector_agent.probes.memory import MemoryProbe
 from collector_agent.probes.network import NetworkProbe
 from collector_agent.probes.process import ProcessProbe
 from collector_agent.probes.rates import Rates
-from collector_agent.sample_records import SampleRecords
-from collector_agent.sampling import HOST, Sampler, process
+from collector_agent.sampling.sample_records import SampleRecords
+from collector_agent.sampling.sampler import HOST, Sampler, process
 
 
 class Clock:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from collector_agent.locations import state_folder
-from collector_agent.problems import clear_problem, read_problems, report_problem
+from collector_agent.machine.locations import state_folder
+from collector_agent.machine.problems import clear_problem, read_problems, report_problem
 
 
 def test_a_component_has_one_problem_and_a_later_one_takes_its_place() -> None:
@@ -77,7 +77,7 @@ def test_a_note_that_cannot_be_put_in_place_leaves_nothing_half_written(
         raise PermissionError("somebody reads it")
 
     report_problem("daemon", "before")
-    monkeypatch.setattr("collector_agent.private_file.os.replace", refuse)
+    monkeypatch.setattr("collector_agent.machine.private_file.os.replace", refuse)
     report_problem("daemon", "after")
     assert [problem.text for problem in read_problems()] == ["before"]
     assert len(list(state_folder().iterdir())) == 1

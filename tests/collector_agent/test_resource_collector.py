@@ -17,12 +17,12 @@ from analytics_lib import TimeSeriesStore
 from analytics_lib.errors import SettingsError
 from analytics_lib.records import QuarantinedRecord, Record, ResourceMetrics
 from collector_agent import MetricsCollector, ResourceCollector
-from collector_agent.cardinality import OVERFLOW
 from collector_agent.probes import Probe, Values
+from collector_agent.recording.cardinality import OVERFLOW
 from collector_agent.resource_collector import BURST
-from collector_agent.sample_records import Context, SampleRecords, without_means
-from collector_agent.sampling import Sampler
-from collector_agent.sampling_thread import SamplingThread
+from collector_agent.sampling.sample_records import Context, SampleRecords, without_means
+from collector_agent.sampling.sampler import Sampler
+from collector_agent.sampling.sampling_thread import SamplingThread
 from collector_agent.spool.writer import SpoolWriter
 from tests.collector_agent.spool_frames import records_in
 from tests.collector_agent.waiting import wait_for
@@ -483,7 +483,7 @@ def test_a_quarantined_row_that_waits_hides_no_sample_behind_it(
 PROGRAM = """
 import os, sys, threading
 from collector_agent import ResourceCollector
-from collector_agent.sampling import Sampler
+from collector_agent.sampling.sampler import Sampler
 
 class Probe:
     def read(self):

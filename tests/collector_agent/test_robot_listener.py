@@ -15,7 +15,7 @@ import pytest
 from analytics_lib.pipeline import sweep_abandoned
 from analytics_lib.records import ExecutionMetrics
 from collector_agent.importers.robot_output import run_import
-from collector_agent.problems import read_problems
+from collector_agent.machine.problems import read_problems
 from tests.collector_agent.robots import (
     LISTENER,
     command,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analytics_lib.errors import SettingsError
-from collector_agent.problems import read_problems
+from collector_agent.machine.problems import read_problems
 from collector_agent.settings import (
     SETTINGS,
     AgentSettings,

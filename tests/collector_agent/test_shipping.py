@@ -11,10 +11,10 @@ import pytest
 from analytics_lib import TimeSeriesStore
 from analytics_lib.records import AgentHeartbeat, ExecutionStart, QuarantinedRecord, Record, StepMetrics
 from collector_agent import MetricsCollector
-from collector_agent.daemon_lock import DaemonLock
 from collector_agent.deferred_store import DeferredStore
-from collector_agent.journal import payload_of
-from collector_agent.shipping import values_callback_of
+from collector_agent.machine.daemon_lock import DaemonLock
+from collector_agent.recording.journal import payload_of
+from collector_agent.recording.shipping import values_callback_of
 from collector_agent.spool.writer import SpoolWriter
 from tests.collector_agent.spool_frames import records_in
 from tests.collector_agent.waiting import wait_for

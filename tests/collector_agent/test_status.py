@@ -14,13 +14,13 @@ import pytest
 
 from analytics_lib import __version__
 from collector_agent import cli
-from collector_agent.daemon_lock import DaemonLock
+from collector_agent.daemon.status import DaemonStatus, read_status, state_of, status_file, write_status
 from collector_agent.forwarder import ForwarderState
-from collector_agent.identity import Identity
+from collector_agent.machine.daemon_lock import DaemonLock
+from collector_agent.machine.identity import Identity
 from collector_agent.settings import AgentSettings
 from collector_agent.spool.quarantine import LocalQuarantine
 from collector_agent.spool.writer import SpoolWriter
-from collector_agent.status import DaemonStatus, read_status, state_of, status_file, write_status
 from tests.collector_agent.spooled import put
 from tests.make import step
 
@@ -141,7 +141,7 @@ def test_a_status_of_another_version_is_read_with_what_it_has() -> None:
 def test_a_status_says_what_was_delivered_since_the_one_before_and_in_the_last_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from collector_agent import daemon_report
+    from collector_agent.daemon import daemon_report
 
     seconds = 0.0
     monkeypatch.setattr(daemon_report.time, "monotonic", lambda: seconds)

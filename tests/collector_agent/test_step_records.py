@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_lib.records import STATUSES, QuarantinedRecord, StepMetrics
-from collector_agent.active_executions import ActiveExecutions, KnownExecution
-from collector_agent.record_builder import RecordBuilder, ShortStep
-from collector_agent.step_numbers import StepNumbers
+from collector_agent.recording.active_executions import ActiveExecutions, KnownExecution
+from collector_agent.recording.record_builder import RecordBuilder, ShortStep
+from collector_agent.recording.step_numbers import StepNumbers
 
 NOON_NS = 1_795_435_200 * 10**9
 DIMENSIONS = {"workflow_version": "7", "environment": "prod", "robot_id": "r1", "host": "h1", "queue": ""}

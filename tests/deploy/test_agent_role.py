@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
 from analytics_lib import TimeSeriesStore
-from collector_agent.store_check import _one_of_each_kind, look_at_store
+from collector_agent.checking.store_check import _one_of_each_kind, look_at_store
 
 ROLE = Path(__file__).parents[2] / "deploy/agent/postgres-agent-role.sql"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pip
 import pytest
 
-from collector_agent import locations
+from collector_agent.machine import locations
 from collector_agent.setting_table import SETTINGS
 from collector_agent.settings import has_password
 from deploy.agent.installer import installation, main, places, settings_file, systemd, venvs

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from analytics_lib.errors import RpaAnalyticsError, SettingsError
-from collector_agent import cli, owned_files
-from collector_agent import uninstall as module
-from collector_agent.daemon_lock import DaemonLock
-from collector_agent.journal import payload_of
+from collector_agent import cli
+from collector_agent.installation import owned_files
+from collector_agent.installation import uninstall as module
+from collector_agent.installation.uninstall import MARKER, RECORD, Installation, find_installation, uninstall
+from collector_agent.machine.daemon_lock import DaemonLock
+from collector_agent.recording.journal import payload_of
 from collector_agent.spool.writer import SpoolWriter
-from collector_agent.uninstall import MARKER, RECORD, Installation, find_installation, uninstall
 from tests.make import step
 
 

@@ -49,7 +49,7 @@ def acknowledge_before_the_commit() -> None:
 
 def without_locks() -> None:
     """Nobody keeps anybody out: a set that is being written looks abandoned."""
-    from collector_agent import file_lock
+    from collector_agent.machine import file_lock
 
     file_lock.lock = lambda *_, **__: True  # type: ignore[assignment]  # as intended
     file_lock.unlock = lambda _: None  # type: ignore[assignment]  # as intended

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from analytics_lib.store import TimeSeriesStore
-from collector_agent import MetricsCollector, durable
+from collector_agent import MetricsCollector
 from collector_agent.agent import run_daemon
 from collector_agent.forwarder import Forwarder
+from collector_agent.recording import durable
 from collector_agent.settings import load_settings
 from tests.faults import broken, numbered_rows
 from tests.faults.tally import BEGUN, DROPPED, GO, PENDING, READY, RETURNED, Tally

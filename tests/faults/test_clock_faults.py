@@ -12,8 +12,9 @@ import pytest
 from analytics_lib import TimeSeriesStore
 from analytics_lib.record_values import FIELDS, moment_us_of
 from analytics_lib.windows import to_us
-from collector_agent import MetricsCollector, heartbeats
+from collector_agent import MetricsCollector
 from collector_agent.forwarder import Forwarder
+from collector_agent.recording import heartbeats
 from tests.faults.invariant import judge
 from tests.faults.numbered_rows import ROWS_PER_RUN, record, row_of_values, rows, rows_in_database
 from tests.make import NOON

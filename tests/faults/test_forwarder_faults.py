@@ -18,7 +18,7 @@ from analytics_lib import TimeSeriesStore
 from analytics_lib.errors import StoreError
 from analytics_lib.record_values import FIELDS
 from analytics_lib.store import engine as store_engine
-from collector_agent.sifting import Row
+from collector_agent.forwarding.sifting import Row
 from collector_agent.spool.quarantine import LocalQuarantine
 from collector_agent.spool.reader import sets_in
 from collector_agent.spool.writer import SpoolWriter

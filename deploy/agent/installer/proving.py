@@ -17,7 +17,8 @@ _WRONG_SETTINGS: Final = 2  # the agent's exit code for a setting that is missin
 _ANSWERS: Final = (0, 1)  # everything works; something needs attention
 _PAUSE_SEC: Final = 0.5
 _RUNS: Final = (
-    "import sys; from collector_agent.daemon_lock import daemon_is_running; sys.exit(not daemon_is_running())"
+    "import sys; from collector_agent.machine.daemon_lock import daemon_is_running; "
+    "sys.exit(not daemon_is_running())"
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from collector_agent import file_lock
+from collector_agent.machine import file_lock
 from collector_agent.spool.files import REAL, Files
 from tests.collector_agent.spool.disk import ROOT, Disk
 

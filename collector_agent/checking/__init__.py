@@ -1,0 +1,1 @@
+"""What `rpa-agent check` looks at."""

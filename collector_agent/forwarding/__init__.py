@@ -1,0 +1,1 @@
+"""What `Forwarder` is made of: batches, who is to blame for a refused one, and what became of the rows."""

@@ -1,0 +1,1 @@
+"""What `rpa-agent uninstall` takes off this machine."""

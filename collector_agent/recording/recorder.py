@@ -1,0 +1,108 @@
+"""From a call of the recording API to an item: which execution it belongs to, its number and its times."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from collector_agent.machine.own_names import new_uuid
+from collector_agent.recording.active_executions import ActiveExecutions, KnownExecution
+from collector_agent.recording.background import Background, Outlet
+from collector_agent.recording.record_builder import Item, Said
+from collector_agent.redaction import KEPT_CHARACTERS, text_of
+
+DIMENSIONS: Final = ("workflow_version", "environment", "robot_id", "host", "queue")
+_INHERITED: Final = (*DIMENSIONS, "source", "queued_at", "parent_execution_id", "suite")
+
+
+class ItemOutlet(Outlet, Protocol):
+    """Where the items go."""
+
+    @property
+    def put(self) -> Callable[[Item], object]: ...
+
+
+class Recorder:
+    """The executions of one process and what is said of them. Raises nothing but interrupts.
+
+    What costs the robot time is done here and no more: the rest waits for whoever builds the record.
+    """
+
+    def __init__(
+        self, outlet: ItemOutlet, background: Background, inherited: Mapping[str, Any], recorder_id: str = ""
+    ) -> None:
+        self.executions = ActiveExecutions()
+        self._outlet = outlet
+        self._background = background
+        self._every_record_carries = inherited
+        self._recorder_id = recorder_id or new_uuid()
+
+    def record(self, kind: str, execution_id: Any, fields: dict[str, Any]) -> None:
+        """Under a lock that is held for two clocks and a look-up; building and writing come after it."""
+        try:
+            if message := fields.get("message"):
+                # Its text as it is now, and no more of it than will be looked at.
+                fields["message"] = text_of(message)[: 2 * KEPT_CHARACTERS]
+            if isinstance(attributes := fields.get("attributes"), dict):
+                fields["attributes"] = dict(attributes)  # the robot may go on filling its own
+            with self._outlet.lock:
+                item = self._item(kind, execution_id, fields, time.time_ns(), time.monotonic_ns())
+        except Exception as error:  # noqa: BLE001  # a foreign object's __eq__, __hash__, __repr__: never the robot's problem
+            reason = f"{type(error).__name__} while it was recorded: {text_of(error)}"
+            given = {"execution_id": execution_id, **fields}
+            item = (kind, time.time_ns(), reason, given, time.monotonic_ns())
+        self._outlet.put(item)
+        if len(self._outlet.waiting) >= self._outlet.alarm_at:
+            self._background.notice()
+
+    def next_step_seq(self, execution_id: Any, workflow_id: Any) -> int:
+        """The number of a step that begins now; 1 where whatever is recorded of it will be refused."""
+        if not isinstance(execution_id, str):
+            return 1
+        try:
+            with self._outlet.lock:
+                known = self.executions.find(execution_id, workflow_id, lambda: self._inherited({}))
+                return 1 if isinstance(known, str) else known.numbers.reserve()
+        except Exception:  # noqa: BLE001  # as in `record`, which will say so
+            return 1
+
+    def _item(self, kind: str, execution_id: Any, fields: dict[str, Any], wall_ns: int, mono_ns: int) -> Said:
+        known: KnownExecution | str
+        if not isinstance(execution_id, str):
+            known = f"execution_id is {type(execution_id).__name__}, not text; pass a str"
+        elif kind == "execution_start":
+            was_idle = not self.executions.any_active
+            known = self.executions.begin(self._started(execution_id, fields, wall_ns, mono_ns))
+            if was_idle:
+                self._background.wake()
+        else:
+            known = self.executions.find(
+                execution_id, fields.get("workflow_id"), lambda: self._inherited(fields)
+            )
+        if isinstance(known, str):
+            return kind, wall_ns, known, {"execution_id": execution_id, **fields}, mono_ns
+        if kind == "step":
+            number = fields.get("step_seq")
+            if number is None:
+                fields["step_seq"] = known.numbers.take()
+            elif type(number) is int:
+                known.numbers.bring(number)
+        elif kind == "execution":
+            wall_ns, mono_ns = self.executions.end(known, hash(repr(fields)), wall_ns, mono_ns)
+        return kind, wall_ns, known, fields, mono_ns
+
+    def _started(
+        self, execution_id: str, fields: dict[str, Any], wall_ns: int, mono_ns: int
+    ) -> KnownExecution:
+        started_at, recorder_id = fields.get("started_at"), fields.get("recorder_id")
+        return KnownExecution(
+            execution_id,
+            fields["workflow_id"],
+            self._recorder_id if recorder_id is None else recorder_id,
+            self._inherited(fields),
+            started_at=started_at,
+            started_ns=(wall_ns, mono_ns) if started_at is None else None,
+        )
+
+    def _inherited(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        given = {name: fields[name] for name in _INHERITED if fields.get(name) is not None}
+        return {**self._every_record_carries, **given}

@@ -1,0 +1,1 @@
+"""What `ResourceCollector` is made of: from probes to samples on their way."""
