@@ -1,7 +1,7 @@
 """The robots and daemons that fault tests kill: forked on request from a process that has loaded all before.
 
-Run as a program it reads one JSON request a line and answers each with one: `{"do": …}` starts a process
-and gives its id, `{"wait": id}` gives its exit code. A forked child has the environment and the files
+Run as a program it reads one JSON request a line and answers each with `[its number, the answer]`:
+`{"do": …}` starts a process and gives its id, `{"wait": id}` gives its exit code. A forked child has the environment and the files
 that the request names. `tests.faults.robots` speaks with this program.
 """
 
@@ -155,7 +155,7 @@ def main() -> None:
             if request["do"] == "scripted robot":
                 sys.exit(code)  # with all that the interpreter does at its end, which takes its time
             os._exit(code)
-        print(json.dumps(answer), flush=True)
+        print(json.dumps([request["number"], answer]), flush=True)
 
 
 if __name__ == "__main__":

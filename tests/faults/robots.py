@@ -53,12 +53,15 @@ class Process:
     exit_code: int | None = None
 
     def kill(self) -> int:
-        os.kill(self.pid, signal.SIGKILL)
-        return self.wait()
+        return self._end_by(signal.SIGKILL)
 
     def terminate(self) -> int:
         """Asks it to end, and waits until it has."""
-        os.kill(self.pid, signal.SIGTERM)
+        return self._end_by(signal.SIGTERM)
+
+    def _end_by(self, number: signal.Signals) -> int:
+        assert self.exit_code is None, "its id may be another process's by now"
+        os.kill(self.pid, number)
         return self.wait()
 
     def wait(self) -> int:
@@ -76,6 +79,7 @@ class Robots:
     """The program that forks them. `start(what, place, name, …)`: see its requests."""
 
     def __init__(self) -> None:
+        self._asked = 0
         self._program = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.robot_program"],
             stdin=subprocess.PIPE,
@@ -94,9 +98,12 @@ class Robots:
     def ask(self, request: dict[str, Any]) -> int:
         assert self._program.stdin
         assert self._program.stdout
-        self._program.stdin.write(json.dumps(request) + "\n")
+        self._asked += 1  # so that no answer is taken for that to another question
+        self._program.stdin.write(json.dumps(request | {"number": self._asked}) + "\n")
         self._program.stdin.flush()
-        return int(json.loads(self._program.stdout.readline()))
+        number, answer = json.loads(self._program.stdout.readline())
+        assert number == self._asked
+        return int(answer)
 
     def start(
         self, do: str, place: Place, name: str, *, moments: bool = False, rows: int = 10**9, **request: Any
