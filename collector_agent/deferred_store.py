@@ -1,12 +1,15 @@
 """A store that is opened when there is something to write, so that a database that is down stops nobody."""
 
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from analytics_lib.record_values import Values
 from analytics_lib.records import Record
+from collector_agent.machine.loading import loading
 from collector_agent.machine.problems import clear_problem, report_problem
 from collector_agent.redaction import clean_message
 
@@ -22,7 +25,8 @@ class DeferredStore:
     """Opens the store at the first write, and again at each further one until that works.
 
     An outage is reported for `rpa-agent check` under the name of the component, and cleared when rows
-    arrive again. Who writes keeps the rows and tries again. Safe to share by threads.
+    arrive again. Who writes keeps the rows and tries again. Safe to share by threads; a forked child
+    opens the store anew.
     """
 
     def __init__(self, location: str, component: str) -> None:
@@ -31,6 +35,13 @@ class DeferredStore:
         self._opening = threading.Lock()
         self._store: TimeSeriesStore | None = None
         self._reported: str | None = None  # None: not known, an earlier process may have reported something
+        self._of_the_parent: list[TimeSeriesStore | None] = []
+        _stores.add(self)
+
+    def _reset_after_fork(self) -> None:
+        """Connections are the parent's: neither used nor closed here. Nobody holds the lock any more."""
+        self._of_the_parent.append(self._store)
+        self._opening, self._store, self._reported = threading.Lock(), None, None
 
     def write_metrics(self, records: Iterable[Record]) -> "WriteResult":
         """As the store's own. Raises what it raises, at the latest after the database's time-outs."""
@@ -66,8 +77,11 @@ class DeferredStore:
         with self._opening:
             if self._store is None:
                 # Here, because SQLAlchemy takes a third of a second to load.
-                from analytics_lib.store import TimeSeriesStore
+                with loading:
+                    from analytics_lib.store import TimeSeriesStore
+                    from analytics_lib.store.engine import open_engine
 
+                    open_engine(self._location).dispose()  # loads the driver, and connects to nothing
                 self._store = TimeSeriesStore(self._location)
                 _keep_small(self._store)
             return self._store
@@ -97,3 +111,15 @@ def _keep_small(store: "TimeSeriesStore") -> None:
         "connect",
         lambda connection, _record: connection.execute(f"PRAGMA cache_size = -{_SQLITE_CACHE_KB}"),
     )
+
+
+_stores: "weakref.WeakSet[DeferredStore]" = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for store in list(_stores):
+        store._reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)

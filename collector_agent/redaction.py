@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from analytics_lib.records import shorten
-from collector_agent.recording.loading import loading
+from collector_agent.machine.loading import loading
 
 KEPT_CHARACTERS: Final = 64 * 1024  # of a message, before masking; records keep 8 KB of the result
 

@@ -9,8 +9,8 @@ from collections.abc import Sized
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from collector_agent.machine.loading import loading
 from collector_agent.recording import process_end
-from collector_agent.recording.loading import loading
 
 if TYPE_CHECKING:
     from collector_agent.machine.activity import Activity

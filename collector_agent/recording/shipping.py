@@ -10,7 +10,7 @@ from analytics_lib.errors import RecordError, StoreError
 from analytics_lib.record_values import record_of
 from analytics_lib.records import Record
 from collector_agent.machine.daemon_lock import daemon_is_running
-from collector_agent.recording.loading import loading
+from collector_agent.machine.loading import loading
 from collector_agent.recording.quarantining import quarantine
 from collector_agent.redaction import clean_message
 

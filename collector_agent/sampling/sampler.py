@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from collector_agent.machine.loading import loading
 from collector_agent.probes import Probe, Values
 from collector_agent.redaction import clean_message
 
@@ -12,42 +13,49 @@ _log = logging.getLogger("rpa_agent")
 
 
 def _cpu() -> dict[str, Probe]:
-    from collector_agent.probes.cpu import CpuProbe
+    with loading:
+        from collector_agent.probes.cpu import CpuProbe
 
     return {"host": CpuProbe()}
 
 
 def _memory() -> dict[str, Probe]:
-    from collector_agent.probes.memory import MemoryProbe
+    with loading:
+        from collector_agent.probes.memory import MemoryProbe
 
     return {"host": MemoryProbe()}
 
 
 def _disk_space() -> dict[str, Probe]:
-    from collector_agent.probes.disk import DiskSpaceProbe
+    with loading:
+        from collector_agent.probes.disk import DiskSpaceProbe
 
     return {"host": DiskSpaceProbe()}
 
 
 def _disk_traffic() -> dict[str, Probe]:
-    from collector_agent.probes.disk import DiskTrafficProbe
+    with loading:
+        from collector_agent.probes.disk import DiskTrafficProbe
 
     return {"host": DiskTrafficProbe()}
 
 
 def _network() -> dict[str, Probe]:
-    from collector_agent.probes.network import NetworkProbe
+    with loading:
+        from collector_agent.probes.network import NetworkProbe
 
     return {"host": NetworkProbe()}
 
 
 def _gpus() -> dict[str, Probe]:
-    from collector_agent.probes.gpu import find_gpus
+    with loading:
+        from collector_agent.probes.gpu import find_gpus
 
     return {**find_gpus()}
 
 
 # Each import waits for the first reading, in the thread that samples: they load psutil and NVML.
+# Forks wait for it, and for nothing else of a probe.
 HOST: Final[tuple[tuple[str, MakeProbes], ...]] = (
     ("cpu", _cpu),
     ("memory", _memory),
@@ -62,7 +70,8 @@ def process(pid: int | None) -> tuple[str, MakeProbes]:
     """The probe of a process and its children; None: this one's."""
 
     def make() -> dict[str, Probe]:
-        from collector_agent.probes.process import ProcessProbe
+        with loading:
+            from collector_agent.probes.process import ProcessProbe
 
         return {"process": ProcessProbe(pid)}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from analytics_lib.record_values import FIELDS
+from collector_agent.machine.loading import loading
 from collector_agent.spool.files import REAL, Files
 from collector_agent.spool.frames import MAX_PAYLOAD_BYTES, frame_of
 from collector_agent.spool.names import header
@@ -203,7 +204,8 @@ class SpoolWriter:
             finally:
                 self._lock.release()
             if folder is not None:
-                from collector_agent.spool.reader import remove_if_finished  # as in _keep_cap
+                with loading:
+                    from collector_agent.spool.reader import remove_if_finished  # here, as in _make_it_fit
 
                 remove_if_finished(folder, self._files)
         except Exception as error:  # noqa: BLE001  # the robot ends as it would have
@@ -420,7 +422,8 @@ class SpoolWriter:
 
     def _make_it_fit(self) -> None:
         # Here: the side that reads takes twice as long to import as all else that recording needs.
-        from collector_agent.spool.capacity import drop_oldest, spool_bytes
+        with loading:
+            from collector_agent.spool.capacity import drop_oldest, spool_bytes
 
         handle = self._handle
         if self.limits.when_full == "refuse_new":

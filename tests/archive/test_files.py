@@ -19,7 +19,7 @@ from analytics_lib.archive.content_hash import hash_of
 from analytics_lib.archive.parquet_schema import parquet_schema
 from analytics_lib.catalog import Source
 from analytics_lib.errors import ArchiveError, ArchiveUnwritableError
-from analytics_lib.schema import RAW_TABLES
+from analytics_lib.schema import RAW_TABLES, SCHEMA_VERSION
 from analytics_lib.store.rows import LAYOUTS
 from analytics_lib.windows import Window, day_of, to_us
 from tests.make import NOON, at, execution, sample, step
@@ -85,7 +85,7 @@ def test_a_day_comes_back_as_the_rows_it_was(tmp_path: Path, source: Source, rec
 def test_the_file_describes_itself(tmp_path: Path) -> None:
     file = pq.ParquetFile(written(tmp_path, "step", STEPS).file)
     schema = file.schema_arrow
-    assert schema.metadata[b"rpa_schema_version"] == b"2"
+    assert schema.metadata[b"rpa_schema_version"] == str(SCHEMA_VERSION).encode()
     assert schema.field("duration_ms").metadata[b"unit"] == b"ms"
     assert schema.field("ended_at_us").metadata[b"unit"].decode() == "µs since 1970-01-01 UTC"
     assert b"hour it counts in" in schema.field("ended_at_us").metadata[b"comment"]

@@ -1,8 +1,8 @@
 """The robots and daemons that fault tests kill: forked on request from a process that has loaded all before.
 
 Run as a program it reads one JSON request a line and answers each with `[its number, the answer]`:
-`{"do": …}` starts a process and gives its id, `{"wait": id}` gives its exit code. A forked child has the environment and the files
-that the request names. `tests.faults.robots` speaks with this program.
+`{"do": …}` starts a process and gives its id, `{"wait": id}` gives its exit code. A forked child has the
+environment and the files that the request names. `tests.faults.robots` speaks with this program.
 """
 
 import contextlib

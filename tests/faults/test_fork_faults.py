@@ -1,15 +1,22 @@
 """Forks of a robot whose threads record: the child owns nothing of its parent's, and nothing is lost."""
 
+import ast
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import collector_agent
+from analytics_lib.record_values import values_of
 from analytics_lib.records import StepMetrics
+from collector_agent.deferred_store import DeferredStore
 from tests.collector_agent.spool_frames import records_of
+from tests.make import step
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -59,6 +66,50 @@ def test_fifty_forks_of_a_recording_robot(tmp_path: Path, mode: str) -> None:
 def test_that_check_fails_where_nothing_is_reset_in_the_child(tmp_path: Path, mode: str) -> None:
     with pytest.raises(AssertionError):
         check_forks(tmp_path, 1, mode, "unprotected")
+
+
+def test_a_child_that_is_born_while_its_parent_opens_the_store_opens_one_of_its_own(tmp_path: Path) -> None:
+    store = DeferredStore(str(tmp_path), "test")
+    store.write_values([("step", values_of(step("e", step_seq=1)))])
+    with store._opening:  # as a thread of the parent may hold it
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            written = store.write_values([("step", values_of(step("e", step_seq=2)))])
+            os._exit(0 if written.inserted == 1 else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+    assert store.write_values([("step", values_of(step("e", step_seq=3)))]).inserted == 1
+    store.close()
+
+
+def test_no_module_is_loaded_late_without_making_forks_wait() -> None:
+    """Beside the robot, in functions that its background threads run."""
+    ours = Path(collector_agent.__file__).parent
+    files = [ours / "deferred_store.py", ours / "redaction.py"]
+    for room in ("recording", "sampling", "spool"):
+        files += sorted((ours / room).glob("*.py"))
+    late = []
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                late += [f"{file.name}:{line}" for line in unprotected_imports(function)]
+    assert late == ["deferred_store.py:sqlalchemy"]  # it is loaded by then
+
+
+def unprotected_imports(node: ast.AST) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.With) and any(
+            isinstance(item.context_expr, ast.Name) and item.context_expr.id == "loading"
+            for item in child.items
+        ):
+            continue
+        if isinstance(child, ast.ImportFrom):
+            yield str(child.module)
+        elif isinstance(child, ast.Import):
+            yield child.names[0].name
+        else:
+            yield from unprotected_imports(child)
 
 
 @pytest.mark.full_faults
