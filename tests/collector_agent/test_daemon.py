@@ -27,6 +27,7 @@ from collector_agent.machine.daemon_lock import DaemonLock, daemon_is_running, d
 from collector_agent.machine.identity import known_identity
 from collector_agent.machine.problems import read_problems, report_problem
 from collector_agent.settings import AgentSettings, state_folder
+from collector_agent.spool.frames import read_frames
 from collector_agent.spool.reader import sets_in
 from collector_agent.spool.writer import SpoolWriter
 from tests.collector_agent.robots import own_environment
@@ -150,6 +151,8 @@ def test_a_store_that_is_down_is_reported_and_tried_again_and_no_sample_is_lost(
     wait_for(lambda: [problem.component for problem in read_problems()] == ["daemon"])
     [problem] = read_problems()
     assert "rows wait, because the store does not take them" in problem.text
+    segments = state_folder() / "spool"  # each begins with a header, which is no sample
+    wait_for(lambda: any(len(read_frames(f.read_bytes(), 0, 2)[0]) > 1 for f in segments.glob("*/*.seg")))
     (tmp_path / "place").unlink()
     store = tmp_path / "place" / "store"
     wait_for(lambda: bool(query(store, "SELECT 1 FROM agent_heartbeat")))
