@@ -119,7 +119,7 @@ def test_a_first_installation_writes_settings_and_starts_the_service(
     assert machine.running == machine.says_version() == "0.1.0"
     unit = (machine.home / ".config/systemd/user/rpa-agent.service").read_text()
     assert f"\nExecStart={machine.prefix}/bin/rpa-agent run --config {machine.settings}\n" in unit
-    assert f"\nEnvironment=RPA_AGENT_STATE={machine.state}\n" in unit
+    assert f"\nEnvironment=PYTHONOPTIMIZE=2 RPA_AGENT_STATE={machine.state}\n" in unit
     assert "--user enable rpa-agent.service" in machine.log.read_text()
     said = capsys.readouterr().out
     assert "installed: rpa-agent 0.1.0" in said

@@ -38,9 +38,8 @@ class Systemd:
             f"ExecStart={_quoted(self._places.command)} run --config {_quoted(self._places.settings_file)}"
         )
         text = _replaced(text, "ExecStart", start)
-        text = _replaced(
-            text, "Environment", f"Environment={_quoted(f'{STATE_VARIABLE}={self._places.state}')}"
-        )
+        state = _quoted(f"{STATE_VARIABLE}={self._places.state}")
+        text = _replaced(text, "Environment", f"Environment=PYTHONOPTIMIZE=2 {state}")
         if self._places.for_all:
             # "-": where such a folder is missing, the agent still starts and keeps rows in its spool.
             paths = [str(self._places.data), *(f"-{folder}" for folder in writable)]

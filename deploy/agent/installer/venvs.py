@@ -63,6 +63,10 @@ def build(bundle: Bundle, venv: Venv) -> None:
             [venv.python, "-I", "-c", _PIP, pip, "install", *options, *source, bundle.requirement],
             "installing its wheels",
         )
+        if sys.platform != "win32":
+            # The unit starts it without docstrings, as an account that cannot keep what it compiles here.
+            # A file that does not compile is none that it runs: the proof afterwards would fail.
+            call([venv.python, "-I", "-OO", "-m", "compileall", "-q", venv.folder / "lib"])
     except BaseException:
         remove(venv)
         raise
