@@ -69,7 +69,9 @@ test: check pango
 	@$(PYTHON) -m pytest -n 4 --dist loadfile
 
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
+	@for script in $(filter-out benchmarks/rollup_scale.py,$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
+	$(PYTHON) benchmarks/rollup_scale.py --quick
 
 agent-bundle: $(STAMP)
 	@$(PYTHON) -m deploy.agent.make_bundle

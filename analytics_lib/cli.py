@@ -4,10 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from analytics_lib import __version__, settings
-from analytics_lib.commands import agents, insights, outbox, run, try_results, workflows
+from analytics_lib.commands import agents, doctor, insights, outbox, roles, run, try_results, workflows
 from analytics_lib.commands.arguments import add_command, add_store, store_location
 from analytics_lib.errors import RpaAnalyticsError, SettingsError, StoreError
 
@@ -32,6 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
     insights.add_commands(commands)
     agents.add_commands(commands)
     outbox.add_commands(commands)
+    doctor.add_commands(commands)
+    roles.add_commands(commands)
     add_command(commands, "dags-folder", "print the folder of the DAGs, to point Airflow at", _dags_folder)
     return parser
 
@@ -89,8 +92,13 @@ def _migrate(arguments: argparse.Namespace) -> int:
     engine = open_engine(location)
     try:
         migrate(engine)
+        is_server = engine.dialect.name != "sqlite"
     finally:
         engine.dispose()
+    if is_server:
+        from analytics_lib.pipeline import maintain_partitions
+
+        maintain_partitions(location, as_of=datetime.now(UTC), max_rows=0)  # days for what comes next
     print(f"{describe(location)} has schema version {SCHEMA_VERSION}")
     return 0
 

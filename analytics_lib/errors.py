@@ -53,6 +53,12 @@ class ReportError(RpaAnalyticsError):
     exit_code = 6
 
 
+class RollupError(RpaAnalyticsError):
+    """Rollup rows that cannot be computed from what is there; what was stored stays."""
+
+    exit_code = 11
+
+
 class ArchiveError(RpaAnalyticsError):
     """The archive cannot be written, or what it holds cannot be read back as it was written."""
 

@@ -9,16 +9,33 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from analytics_lib import __version__
-    from collector_agent.hooks.execution_loop import BusinessException
+    from collector_agent.hooks.logging_bridge import StepLogHandler
+    from collector_agent.hooks.outcomes import BusinessException
+    from collector_agent.hooks.steps import count_retry, current_run, current_step, step
     from collector_agent.metrics_collector import MetricsCollector
     from collector_agent.resource_collector import ResourceCollector
 
-__all__ = ["BusinessException", "MetricsCollector", "ResourceCollector", "__version__"]
+__all__ = [
+    "BusinessException",
+    "MetricsCollector",
+    "ResourceCollector",
+    "StepLogHandler",
+    "__version__",
+    "count_retry",
+    "current_run",
+    "current_step",
+    "step",
+]
 
 _WHERE: Final = {
-    "BusinessException": "collector_agent.hooks.execution_loop",
+    "BusinessException": "collector_agent.hooks.outcomes",
     "MetricsCollector": "collector_agent.metrics_collector",
     "ResourceCollector": "collector_agent.resource_collector",
+    "StepLogHandler": "collector_agent.hooks.logging_bridge",
+    "count_retry": "collector_agent.hooks.steps",
+    "current_run": "collector_agent.hooks.steps",
+    "current_step": "collector_agent.hooks.steps",
+    "step": "collector_agent.hooks.steps",
     "__version__": "analytics_lib",
 }
 

@@ -19,6 +19,7 @@ from collector_agent.machine.activity import Activity
 from collector_agent.machine.daemon_lock import DaemonLock, daemon_is_running
 from collector_agent.machine.identity import own_identity
 from collector_agent.machine.locations import state_folder
+from collector_agent.redaction.policy import Redaction
 from collector_agent.resource_collector import ResourceCollector
 from collector_agent.settings import AgentSettings
 from collector_agent.spool.writer import SpoolWriter
@@ -46,6 +47,7 @@ class Daemon:
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
         identity = own_identity()
+        redaction = settings.redaction()
         self._store = DeferredStore(settings.store, COMPONENT)
         self._spool = SpoolWriter(
             settings.spool, limits=settings.spool_limits, agent_version=__version__, host=settings.host
@@ -61,11 +63,12 @@ class Daemon:
             queue=settings.queue,
             agent_id=identity.agent_id,
             spool=self._spool,
+            redaction=redaction,
         )
         self._forwarder = Forwarder(settings.spool, self._store.write_values)
-        self._uipath = _uipath_follower(settings, self._store) if settings.uipath_logs else None
+        self._uipath = _uipath_follower(settings, redaction, self._store) if settings.uipath_logs else None
         self._report = DaemonReport(
-            settings, identity, lambda: self._forwarder.state, lambda: self._spool.refused
+            settings, identity, lambda: self._forwarder.state, lambda: self._spool.refused, redaction
         )
         self._activity = Activity()
         self._sync_due_s = self._status_due_s = 0.0
@@ -114,6 +117,7 @@ class Daemon:
     def _look_after(self) -> None:
         """Every second, and at the end: nothing in here waits for the database."""
         self._collector.set_busy(self._activity.any_execution_runs())
+        self._store.rest_if_idle()
         now_s = time.monotonic()
         if now_s >= self._sync_due_s:
             self._sync_due_s = now_s + self._settings.flush_interval_sec
@@ -137,13 +141,14 @@ class Daemon:
         self._report.store_error = ""
 
 
-def _uipath_follower(settings: AgentSettings, store: DeferredStore) -> "UiPathFollower":
+def _uipath_follower(settings: AgentSettings, redaction: Redaction, store: DeferredStore) -> "UiPathFollower":
     """The logs themselves are the queue: what the store does not take is read again."""
     from collector_agent.importers.uipath_follow import UiPathFollower
     from collector_agent.importers.uipath_values import UiPathOptions, failure_kinds
 
     options = UiPathOptions(
         environment=settings.environment,
+        redaction=redaction,
         step_depth=settings.step_depth,
         kinds=failure_kinds(settings.business_exceptions, settings.business_patterns),
     )

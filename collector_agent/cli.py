@@ -13,10 +13,12 @@ from analytics_lib import __version__
 from analytics_lib.errors import RpaAnalyticsError, SettingsError
 from collector_agent.commands.arguments import add_command, add_config, add_json
 from collector_agent.commands.imports import add_imports
+from collector_agent.commands.preview import add_preview
 from collector_agent.commands.quarantine import add_quarantine
 from collector_agent.commands.status import NEEDS_ATTENTION, add_status
 from collector_agent.commands.uninstall import add_uninstall
 from collector_agent.machine.locations import CONFIG_VARIABLE
+from collector_agent.redaction import mask_line
 from collector_agent.settings import VARIABLE_PREFIX, load_settings, settings_file
 
 # Each command imports what it needs when it runs: `--help` and mistakes are answered at once.
@@ -55,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_config(check)
     add_json(check)
     add_status(commands)
+    add_preview(commands)
     add_quarantine(commands)
     add_uninstall(commands)
     add_imports(commands)
@@ -71,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here, where somebody notices that the reader went away
         return code
     except RpaAnalyticsError as error:
-        print(f"rpa-agent: {error}", file=sys.stderr)
+        print(f"rpa-agent: {mask_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in ("analytics_lib", "collector_agent"):

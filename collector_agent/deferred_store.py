@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # Pages that SQLite keeps in memory. Who analyses has 64 MB; who only appends gains nothing by them.
 _SQLITE_CACHE_KB: Final = 2_048
+# Postgres: hundreds of agents must not hold hundreds of connections. A write and a heartbeat may meet.
+_MOST_CONNECTIONS: Final = 2
+_IDLE_SEC: Final = 3.0
 _log = logging.getLogger("rpa_agent")
 
 
@@ -36,6 +40,7 @@ class DeferredStore:
         self._store: TimeSeriesStore | None = None
         self._reported: str | None = None  # None: not known, an earlier process may have reported something
         self._of_the_parent: list[TimeSeriesStore | None] = []
+        self._used_s: float | None = None  # when connections were used last; None: none are kept
         _stores.add(self)
 
     def _reset_after_fork(self) -> None:
@@ -73,7 +78,24 @@ class DeferredStore:
             if self._store is not None:
                 self._store.close()
 
+    def rest_if_idle(self) -> None:
+        """Gives a database server its connections back that nobody has used for some seconds. Never waits."""
+        used_s = self._used_s
+        if (
+            used_s is None
+            or time.monotonic() - used_s < _IDLE_SEC
+            or not self._opening.acquire(blocking=False)
+        ):
+            return
+        try:
+            self._used_s = None
+            if self._store is not None and self._store.engine.dialect.name != "sqlite":
+                self._store.close()
+        finally:
+            self._opening.release()
+
     def _opened(self) -> "TimeSeriesStore":
+        self._used_s = time.monotonic()
         with self._opening:
             if self._store is None:
                 # Here, because SQLAlchemy takes a third of a second to load.
@@ -82,7 +104,7 @@ class DeferredStore:
                     from analytics_lib.store.engine import open_engine
 
                     open_engine(self._location).dispose()  # loads the driver, and connects to nothing
-                self._store = TimeSeriesStore(self._location)
+                self._store = TimeSeriesStore(self._location, most_connections=_MOST_CONNECTIONS)
                 _keep_small(self._store)
             return self._store
 

@@ -16,16 +16,21 @@ from collector_agent.recording.delivery import Delivery, StorageCallback
 from collector_agent.recording.heartbeats import Heartbeats
 from collector_agent.recording.record_builder import Item, RecordBuilder
 from collector_agent.recording.recorder import DIMENSIONS, Recorder
-from collector_agent.redaction import clean_name
+from collector_agent.redaction import clean_name, is_name
+from collector_agent.redaction.policy import Redaction
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
+    from collector_agent.hooks.attached_loop import Attachment, ObservableLoop
     from collector_agent.hooks.execution_loop import ExecutionLoop
+    from collector_agent.hooks.outcomes import BusinessClasses
+    from collector_agent.hooks.runs import Run
     from collector_agent.recording.call_fields import EndFields, StartFields, StepFields
     from collector_agent.recording.journal import Journal
     from collector_agent.recording.spool_delivery import SpoolDelivery
+    from collector_agent.recording.whole_steps import StepValues
     from collector_agent.spool.writer import SpoolLimits, SpoolWriter
 
 
@@ -55,8 +60,10 @@ class MetricsCollector:
     a `storage_callback`. Where no spool can be made, rows are recorded in memory, and that is reported.
 
     A value that is not valid becomes a quarantined row with its reason and a line in the log
-    "rpa_agent"; whatever is passed, nothing is raised into the robot. Above `max_workflows`, `max_steps`
-    (a workflow) and `max_attribute_values` (an attribute) different ones go by the name `__overflow__`.
+    "rpa_agent"; whatever is passed, nothing is raised into the robot. What may be stored says `redaction`:
+    attributes that are not on its list are dropped, texts are masked, persons left out. Above
+    `max_workflows`, `max_steps` (a workflow) and `max_attribute_values` (an attribute) different ones go by
+    the name `__overflow__`.
 
     What is recorded before `start` waits for it; `flush` and `stop` work without it; what is left at
     the end of the process is flushed then. After a fork the child begins empty. Dimensions given here
@@ -86,6 +93,7 @@ class MetricsCollector:
         max_workflows: int = MAX_WORKFLOWS,
         max_steps: int = MAX_STEPS,
         max_attribute_values: int = MAX_ATTRIBUTE_VALUES,
+        redaction: Redaction | None = None,
     ) -> None:
         _check_callback(storage_callback, spool_folder)
         _check_number("buffer_size", buffer_size)
@@ -104,13 +112,19 @@ class MetricsCollector:
         )
         self._dimensions = dict(zip(DIMENSIONS, given, strict=True))
         for name, value in {**self._dimensions, "source": source}.items():
-            if not isinstance(value, str) or clean_name(value, 200) != value:
+            if not is_name(value, 200):
                 raise SettingsError(f"{name} is {value!r}: give printable text of at most 200 bytes")
         self._every_record_carries = {**self._dimensions, "source": source}
+        self._redaction = redaction or Redaction()
+        is_attended = self._redaction.is_attended(environment)
+        self._dimensions = {
+            name: self._redaction.text(name, value, is_attended=is_attended)
+            for name, value in self._dimensions.items()
+        }
         self._heartbeat_interval_s = heartbeat_interval_sec
         interval_s = min(flush_interval_sec, heartbeat_interval_sec)
         cardinality = Cardinality(max_workflows, max_steps, max_attribute_values)
-        self._builder = RecordBuilder(self._dimensions["host"], cardinality)
+        self._builder = RecordBuilder(self._dimensions["host"], cardinality, self._redaction)
         self._outlet: Buffer[Item] | Journal
         self._delivery: Delivery | SpoolDelivery
         durable = None
@@ -143,7 +157,9 @@ class MetricsCollector:
         _collectors.add(self)
 
     def _begin(self, agent_id: str, recorder_id: str) -> None:
-        self._recorder = Recorder(self._outlet, self._delivery, self._every_record_carries, recorder_id)
+        self._recorder = Recorder(
+            self._outlet, self._delivery, self._every_record_carries, self._redaction, recorder_id
+        )
         executions = self._recorder.executions
         self._known = executions.known
         self._delivery.executions = executions
@@ -156,6 +172,7 @@ class MetricsCollector:
 
     def _reset_after_fork(self) -> None:
         self._builder.reset()
+        self._redaction.reset()
         own = f"{self._agent_id[:150]}/{os.getpid()}" if self._agent_id else self._new_agent_id()
         self._begin(clean_name(own, 200), "")
 
@@ -255,6 +272,33 @@ class MetricsCollector:
         if len(self._waiting) >= self._outlet.alarm_at:
             self._delivery.notice()
 
+    def whole_steps(
+        self, execution_id: str, workflow_id: str, values_of: "Callable[[Any], StepValues]"
+    ) -> Callable[[Any], None]:
+        """A function that records a step of a started execution, made by `values_of` from what it is given.
+
+        For a hook that knows everything of its steps and numbers them itself; see recording/whole_steps.py.
+        A quarter of what `record_step` costs the robot.
+        """
+        recorder, outlet, put, clock_ns = self._recorder, self._outlet, self._put, time.time_ns
+        with outlet.lock:
+            known = recorder.executions.find(execution_id, workflow_id, dict)
+        if isinstance(known, str):
+            raise ValueError(known)
+        waiting = self._waiting
+        put_whole = None if isinstance(outlet, Buffer) else outlet.put_whole
+
+        def record(what: Any) -> None:
+            if self._recorder is not recorder:
+                return  # a forked child: the steps are its parent's
+            if put_whole is not None and put_whole(known, values_of, what):
+                return
+            put((known, clock_ns(), values_of, what))
+            if len(waiting) >= outlet.alarm_at:
+                self._delivery.notice()
+
+        return record
+
     def next_step_seq(self, execution_id: str, workflow_id: str) -> int:
         """Reserves the number of a step that begins now, for `record_step(step_seq=…)` at its end."""
         return self._recorder.next_step_seq(execution_id, workflow_id)
@@ -264,21 +308,54 @@ class MetricsCollector:
         workflow_id: str,
         *,
         execution_id: str | None = None,
-        attempt: int = 1,
-        transaction_id: str = "",
+        attempt: int | None = None,
+        transaction_id: "str | Callable[..., object]" = "",
         attributes: Mapping[str, str] | None = None,
+        parent: "Run | str | None" = None,
+        retry_of: "Run | None" = None,
+        business_exceptions: "BusinessClasses" = (),
         **start_fields: Any,
     ) -> "ExecutionLoop":
-        """`with collector.execution("invoice-intake") as run:`, or a decorator: one run each time.
+        """`with collector.execution("invoices") as run:`, `async with`, or a decorator: one run each time.
 
-        An exception marks the run failed and goes on untouched. `start_fields`: those of
-        `record_execution_start`. See `collector_agent.hooks.execution_loop`.
+        An exception marks the run failed and goes on untouched. `transaction_id`: the work item, which a
+        decorated function may tell from its call's arguments (a function of them); the same item again
+        after it failed is its next `attempt`. `parent`: the run, or its execution_id, that this one belongs
+        to; by default the one that is open around it, '' for none. `retry_of`: the run that this one tries
+        again. `business_exceptions`: classes of others' exceptions that mean that the data was wrong.
+        `start_fields`: those of `record_execution_start`. See `collector_agent.hooks.execution_loop`.
         """
-        from collector_agent.hooks.execution_loop import ExecutionLoop
+        from collector_agent.hooks.execution_loop import ExecutionLoop, Plan
 
         words = dict(attributes) if isinstance(attributes, Mapping) else {}
-        end_fields = {"attempt": attempt, "transaction_id": transaction_id}
-        return ExecutionLoop(self, workflow_id, execution_id, start_fields, end_fields, words)
+        return ExecutionLoop(
+            self,
+            execution_id,
+            Plan(
+                workflow_id,
+                start_fields,
+                words,
+                attempt,
+                transaction_id,
+                parent,
+                retry_of,
+                business_exceptions,
+            ),
+        )
+
+    def attach(self, loop: "ObservableLoop") -> "Attachment":
+        """Records what a loop tells its listeners, until `detach` of what this gives, a context manager.
+
+        Raises TypeError for a loop that takes no listeners. See `collector_agent.hooks.attached_loop`.
+        """
+        from collector_agent.hooks.attached_loop import Attachment
+
+        return Attachment(self, loop)
+
+    @property
+    def queue(self) -> str:
+        """The queue that every record carries unless told otherwise."""
+        return self._dimensions["queue"]
 
 
 def _check_callback(storage_callback: object, spool_folder: object) -> None:

@@ -19,7 +19,8 @@ from collector_agent.probes import Values
 from collector_agent.recording.cardinality import MAX_WORKFLOWS, Cardinality
 from collector_agent.recording.delivery import StorageCallback
 from collector_agent.recording.process_end import exit_time_left_s
-from collector_agent.redaction import clean_message, clean_name
+from collector_agent.redaction import clean_message, clean_name, is_name
+from collector_agent.redaction.policy import Redaction
 from collector_agent.sampling.sample_outlets import BufferedSamples, SpooledSamples
 from collector_agent.sampling.sample_records import Context, SampleRecords, without_means
 from collector_agent.sampling.sampler import HOST, Sampler, process
@@ -87,6 +88,7 @@ class ResourceCollector:
         max_workflows: int = MAX_WORKFLOWS,
         spool: "SpoolWriter | None" = None,
         sampler: Sampler | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         if spool is None and not callable(storage_callback):
             raise SettingsError("storage_callback: pass a function that takes a list of records, or a spool")
@@ -104,8 +106,14 @@ class ResourceCollector:
             "source": source,
         }
         for name, text in self._dimensions.items():
-            if not isinstance(text, str) or clean_name(text, ID_BYTES) != text:
+            if not is_name(text, ID_BYTES):
                 raise SettingsError(f"{name} is {text!r}: give printable text of at most {ID_BYTES} bytes")
+        redaction = redaction or Redaction()
+        # The machine keeps its name. So where a run may not have it, samples do not say whose they are.
+        self._has_contexts = redaction.keeps_host(environment)
+        for name, text in self._dimensions.items():
+            is_attended = name != "host" and not self._has_contexts
+            self._dimensions[name] = redaction.text(name, text, is_attended=is_attended)
         self._cardinality = Cardinality(max_workflows)
         sources = [*(HOST if sample_host else ()), *([process(pid)] if sample_process else ())]
         self._sampler = sampler or Sampler(sources)
@@ -199,6 +207,8 @@ class ResourceCollector:
         An id that is not valid is quarantined, and sampling goes on without context.
         """
         wanted = self._wanted
+        if not self._has_contexts:
+            return
         if wanted is None or not wanted.is_same(workflow_id, execution_id):
             self._change_context(Context(workflow_id, execution_id))
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from analytics_lib.errors import SettingsError
 from analytics_lib.records import NAME_BYTES
-from collector_agent.redaction import clean_name
+from collector_agent.redaction import KEPT_CHARACTERS, clean_name
 
 NAMESPACE: Final = UUID("b5e8a3f0-5c52-5d0e-9a55-6d1c0f6f2c11")  # of our ids; must never change
 RECORDER: Final = "robot-framework"
@@ -24,6 +24,7 @@ RECORDER: Final = "robot-framework"
 BUSINESS_TAGS: Final = ("business-exception",)
 BUSINESS_EXCEPTIONS: Final = ("BusinessException",)
 STEP_DEPTH: Final = 20
+VERSION_METADATA: Final = "Version"
 
 STATUS: Final = {
     "PASS": "completed",
@@ -45,7 +46,7 @@ _KEYWORD_SUFFIX: Final = {
 _NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _SEVERAL: Final = re.compile(r"(?:(?:Parent suite )?[Ss]etup failed:\n)?Several failures occurred:\n\n1\) ")
 _NUMBERED: Final = re.compile(r"\n\n\d+\) ")
-_MICROSECOND: Final = timedelta(microseconds=1)
+_KEPT_CHARACTERS: Final = 2 * KEPT_CHARACTERS  # more than anybody looks at; megabytes would wait in memory
 
 
 def as_written(text: str | None) -> str:
@@ -57,6 +58,11 @@ def as_written(text: str | None) -> str:
     if not text:
         return ""
     return text if text.isprintable() else _NOT_IN_XML.sub("", text)
+
+
+def message_as_written(text: str) -> str:
+    """The same of a message, which may be of any length: no more of it than will be looked at."""
+    return as_written(text)[:_KEPT_CHARACTERS]
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -73,7 +79,9 @@ def parse_time(text: str | None) -> datetime | None:
 
 def elapsed_us(elapsed: timedelta) -> int:
     """Whole microseconds; 0 where the clock was set back meanwhile."""
-    return max(0, elapsed // _MICROSECOND)
+    if elapsed.days < 0:
+        return 0
+    return elapsed.days * 86_400_000_000 + elapsed.seconds * 1_000_000 + elapsed.microseconds
 
 
 def time_zone(name: str) -> tzinfo | None:
@@ -96,10 +104,17 @@ def in_utc(moment: datetime, zone: tzinfo | None) -> datetime:
     return moment.astimezone(UTC)
 
 
-def execution_id(suite_longname: str, task_id: str, started: datetime) -> str:
-    """The id of one run of one task: uuid5 of where it stands and when it started, as written."""
-    canonical = "\n".join((suite_longname, task_id, started.isoformat(" ", timespec="microseconds")))
-    return str(uuid5(NAMESPACE, canonical))
+def execution_id(longname: str, started: datetime, nth: int = 1) -> str:
+    """The id of one run of one task: uuid5 of its full name and when it started, as written.
+
+    Not of the id that Robot Framework gives it, which is its place among the tasks that were selected: in
+    a part of the suite (pabot, --rerunfailed) it is another one than in the output that was merged from
+    the parts. `nth`: of tasks with one name and one start, which old files with their milliseconds may have.
+    """
+    parts = [longname, started.isoformat(" ", timespec="microseconds")]
+    if nth > 1:
+        parts.append(str(nth))
+    return str(uuid5(NAMESPACE, "\n".join(parts)))
 
 
 def recorder_id(execution: str) -> str:
@@ -147,7 +162,7 @@ class FailureKinds:
         business_exceptions: Iterable[str] = BUSINESS_EXCEPTIONS,
         business_patterns: Iterable[str] = (),
     ) -> None:
-        self._tags = {_normal_tag(tag) for tag in business_tags}
+        self._tags = {normal(tag) for tag in business_tags}
         self._patterns: list[re.Pattern[str]] = []
         if classes := "|".join(re.escape(name) for name in business_exceptions):
             # Robot Framework puts such a line before a failure that happened in a setup or teardown, and
@@ -167,7 +182,7 @@ class FailureKinds:
 
     def of_task(self, status: str, message: str, tags: Sequence[str]) -> str:
         """exception_kind of a task: '' unless it failed."""
-        if status == "failed" and any(_normal_tag(tag) in self._tags for tag in tags):
+        if status == "failed" and any(normal(tag) in self._tags for tag in tags):
             return "business"
         return self.of_step(status, message)
 
@@ -190,5 +205,10 @@ def _listed(message: str) -> list[str]:
     return _NUMBERED.split(message[head.end() :]) if head else [message]
 
 
-def _normal_tag(tag: str) -> str:
-    return tag.casefold().replace(" ", "").replace("_", "")
+def normal(name: str) -> str:
+    """A tag, or a name of metadata, as Robot Framework compares it.
+
+    >>> normal("Business Exception") == normal("business_exception")
+    True
+    """
+    return name.casefold().replace(" ", "").replace("_", "")

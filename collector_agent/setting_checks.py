@@ -82,6 +82,30 @@ def patterns(value: object) -> tuple[str, ...]:
     return tuple(items)
 
 
+def linear_patterns(value: object) -> tuple[str, ...]:
+    """Regular expressions that run in linear time, whatever text they meet."""
+    from collector_agent.redaction.own_patterns import check_linear  # here: few have any
+
+    items = patterns(value)
+    for item in items:
+        try:
+            check_linear(item)
+        except ValueError as error:
+            raise ValueError(f"{item!r} has {error}") from None
+    return items
+
+
+def some_of(*words: str) -> Callable[[object], tuple[str, ...]]:
+    def check(value: object) -> tuple[str, ...]:
+        items = list_of_text(value)
+        for item in items:
+            if item not in words:
+                raise ValueError(f"{item!r} is not known here: give any of {', '.join(words)}")
+        return items
+
+    return check
+
+
 def bytes_from(at_least: int) -> Callable[[object], int]:
     """A size; whoever writes '500 MB' is told the number."""
     whole = whole_number(at_least)

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collector_agent.machine.locations import state_folder
 from collector_agent.machine.own_names import host_name
+from collector_agent.redaction.policy import ALLOWED_ATTRIBUTES, ATTENDED, PERSONS, Redaction
+from collector_agent.redaction.rules import NATIONAL_IDS, Rules
 from collector_agent.setting_checks import (
     bytes_from,
     folder,
+    linear_patterns,
     list_of_text,
     location,
     one_of,
     patterns,
     seconds,
+    some_of,
     text,
     whole_number,
     yes_or_no,
@@ -37,6 +41,7 @@ class AgentSettings:
     host: str = field(default_factory=host_name)
     queue: str = ""
     workflow_version: str = ""
+    version_metadata: str = "Version"
     recording_mode: str = ""
     spool_folder: str = ""
     spool_max_bytes: int = 1 << 30
@@ -55,6 +60,15 @@ class AgentSettings:
     business_exceptions: tuple[str, ...] = ("BusinessException",)
     business_patterns: tuple[str, ...] = ()
     uipath_logs: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ALLOWED_ATTRIBUTES
+    secret_names: tuple[str, ...] = ()
+    hidden_patterns: tuple[str, ...] = ()
+    national_ids: tuple[str, ...] = NATIONAL_IDS
+    mask_long_numbers: bool = True
+    pseudonyms: tuple[str, ...] = PERSONS
+    pseudonym_key_file: str = ""
+    attended: tuple[str, ...] = ATTENDED
+    attended_keeps: tuple[str, ...] = ()
 
     @property
     def is_durable(self) -> bool:
@@ -73,6 +87,18 @@ class AgentSettings:
 
         when_full: Any = self.spool_when_full  # one of the two, or it could not be set
         return SpoolLimits(max_bytes=self.spool_max_bytes, when_full=when_full)
+
+    def redaction(self) -> Redaction:
+        """What may be stored, with counts of its own. It puts its masks in force for the process."""
+        return Redaction(
+            attributes=self.attributes,
+            secret_names=self.secret_names,
+            pseudonyms=self.pseudonyms,
+            key_file=Path(self.pseudonym_key_file) if self.pseudonym_key_file else None,
+            attended=self.attended,
+            attended_keeps=self.attended_keeps,
+            rules=Rules(self.national_ids, self.hidden_patterns, self.mask_long_numbers),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +144,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("host", "text", "the name of the machine; carried by every row", text),
     Setting("queue", "text", "the queue that the work comes from; carried by every row", text),
     Setting("workflow_version", "text", "the release of the workflows; carried by every row", text),
+    Setting(
+        "version_metadata",
+        "text",
+        "Robot Framework: the name of the suite metadata that says the release of its workflows; where there "
+        "is none, workflow_version counts",
+        text,
+    ),
     Setting(
         "recording_mode",
         "word",
@@ -210,6 +243,71 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "list of texts",
         "folders of UiPath's execution logs that the daemon follows, with * for any name "
         "(variable: with commas)",
+        list_of_text,
+    ),
+    Setting(
+        "attributes",
+        "list of texts",
+        "names of attributes that are stored, with * for any characters; all others are dropped and counted "
+        "(variable: with commas)",
+        list_of_text,
+    ),
+    Setting(
+        "secret_names",
+        "list of texts",
+        "words that make an attribute's name secret, beside password, token, PIN, IBAN and their like in "
+        "several languages: it is never stored, whatever attributes says (variable: with commas)",
+        list_of_text,
+    ),
+    Setting(
+        "hidden_patterns",
+        "list of texts",
+        "regular expressions: what they match is hidden in every text; each repetition needs an upper bound, "
+        "`{1,20}` for `+`, so that none can take long",
+        linear_patterns,
+        has_variable=False,
+    ),
+    Setting(
+        "national_ids",
+        "list of texts",
+        f"national numbers of persons that are masked, by shape and check digit: any of "
+        f"{', '.join(NATIONAL_IDS)} (variable: with commas)",
+        some_of(*NATIONAL_IDS),
+    ),
+    Setting(
+        "mask_long_numbers",
+        "true or false",
+        "mask any number of nine digits or more in messages; false: only cards, accounts, telephone numbers "
+        "and national_ids",
+        yes_or_no,
+    ),
+    Setting(
+        "pseudonyms",
+        "list of texts",
+        "what is replaced by a keyed pseudonym: robot_id, host, and names of attributes, with * for any "
+        "characters (variable: with commas)",
+        list_of_text,
+    ),
+    Setting(
+        "pseudonym_key_file",
+        "file",
+        "the key of the pseudonyms, at 0600; the same on several machines gives the same pseudonyms (in the "
+        "file, relative to the file; default: pseudonym.key in the state folder, made when it is needed; "
+        "the variable RPA_AGENT_PSEUDONYM_KEY may hold the key itself)",
+        folder,
+    ),
+    Setting(
+        "attended",
+        "list of texts",
+        "environments whose runs are attended, with * for any characters: a person sits at the robot "
+        "(variable: with commas)",
+        list_of_text,
+    ),
+    Setting(
+        "attended_keeps",
+        "list of texts",
+        "what is stored of that person, else nothing is: robot_id, host, names of attributes; as pseudonyms "
+        "where pseudonyms names them (variable: with commas)",
         list_of_text,
     ),
 )

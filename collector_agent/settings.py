@@ -13,6 +13,7 @@ from typing import Any, Final
 from analytics_lib.errors import SettingsError
 from collector_agent.machine.locations import (
     CONFIG_VARIABLE,
+    KEY_VARIABLE,
     STATE_VARIABLE,
     default_settings_file,
     expanded,
@@ -34,8 +35,14 @@ __all__ = [
 
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 _BY_VARIABLE: Final = {setting.variable: setting for setting in SETTINGS if setting.variable}
-_PLACES: Final = ("store", "spool_folder")  # they may be relative to the file that names them
+# They may be relative to the file that names them.
+_PLACES: Final = ("store", "spool_folder", "pseudonym_key_file")
+_UNREAD: Final = "default-settings-file"
 _log = logging.getLogger("rpa_agent")
+
+
+class _UnreadError(SettingsError):
+    """The file is there, and the operating system does not give its content."""
 
 
 def load_settings(path: Path | None = None, **overrides: str) -> AgentSettings:
@@ -43,7 +50,9 @@ def load_settings(path: Path | None = None, **overrides: str) -> AgentSettings:
 
     The file is `path`, else what RPA_AGENT_CONFIG names, else `default_settings_file()`, which need
     not exist. An empty override or variable counts as not given. Raises SettingsError: an unknown key,
-    a value that does not fit, a file that cannot be read, no store named.
+    a value that does not fit, a file that cannot be read, no store named. The default file, which others
+    may have made, does without being read where a variable or an override names the store: then it is
+    reported as a problem.
     """
     file, values = _gathered(path, overrides)
     if not values.get("store"):
@@ -63,7 +72,13 @@ def load_settings_of_this_machine(path: Path | None = None) -> AgentSettings:
 def _gathered(path: Path | None, overrides: Mapping[str, str]) -> tuple[Path | None, dict[str, Any]]:
     """(the file that was read, what is set)."""
     file = settings_file(path)
-    values = {} if file is None else _read_file(file)
+    values, unread = {}, None
+    try:
+        values = {} if file is None else _read_file(file)
+    except _UnreadError as error:
+        if _named(path) is not None:
+            raise
+        unread = error
     for name in unknown_variables():
         _log.warning("the environment variable %s", name)
     for variable, setting in _BY_VARIABLE.items():
@@ -75,6 +90,14 @@ def _gathered(path: Path | None, overrides: Mapping[str, str]) -> tuple[Path | N
     for name in _PLACES:
         if values.get(name):
             values[name] = _absolute(values[name], Path.cwd)
+    if unread is not None:
+        if not values.get("store"):
+            raise unread
+        text = f"{unread}: only the environment's settings count"
+        _log.warning("%s", text)
+        report_problem(_UNREAD, text)
+    elif file is not None:
+        clear_problem(_UNREAD)
     return file, values
 
 
@@ -83,15 +106,22 @@ def settings_file(path: Path | None = None) -> Path | None:
 
     Raises SettingsError where a file was named and does not exist.
     """
-    named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    named = _named(path)
     if named is None:
         default = default_settings_file()
-        return default if default.is_file() else None
+        try:
+            return default if default.is_file() else None
+        except OSError:
+            return default  # in a folder that may not be looked into: who reads it will hear so
     found = expanded(named).absolute()
     if not found.is_file():
         origin = "" if path else f" (named by {CONFIG_VARIABLE})"
         raise SettingsError(f"the settings file {found}{origin} does not exist: make it, or name another")
     return found
+
+
+def _named(path: Path | None) -> Path | None:
+    return path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
 
 
 def has_password(location: str) -> bool:
@@ -105,7 +135,7 @@ def has_password(location: str) -> bool:
 
 def unknown_variables() -> list[str]:
     """Variables that look like ours and mean nothing, each with the nearest that does."""
-    valid = [*_BY_VARIABLE, CONFIG_VARIABLE, STATE_VARIABLE]
+    valid = [*_BY_VARIABLE, CONFIG_VARIABLE, STATE_VARIABLE, KEY_VARIABLE]
     names = sorted(name for name in os.environ if name.startswith(VARIABLE_PREFIX) and name not in valid)
     return [f"{name} means nothing{_nearest(name, valid)}" for name in names]
 
@@ -114,7 +144,7 @@ def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = file.read_bytes().decode("utf-8-sig")  # Windows editors put a mark in front
     except OSError as error:
-        raise SettingsError(f"the settings file {file} cannot be read: {error.strerror}") from None
+        raise _UnreadError(f"the settings file {file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"the settings file {file} is not UTF-8: save it as UTF-8") from None
     try:

@@ -4,9 +4,10 @@
   it is rolled up and no stage has a mark in it. Its file is read back and compared before a row is deleted.
 - **Params:** a run by hand is a **dry run** unless told otherwise: it says what would go, and changes
   nothing. Scheduled runs are never dry. Empty numbers mean the defaults.
-- **What you see:** archive_and_retain logs and returns days and rows archived, bytes, rows deleted, hourly
-  rows deleted (after 25 months), and days kept because they are not rolled up or not judged yet; it hands
-  that on with the asset rpa_archive. The files lie in RPA_ANALYTICS_ARCHIVE: keep it, and back it up.
+- **What you see:** maintain_partitions makes and mends Postgres' days; archive_and_retain logs and returns
+  days and rows archived, bytes, rows deleted, hourly rows deleted (after 25 months), and days kept because
+  they are not rolled up or not judged yet, as the asset rpa_archive does. The files lie in
+  RPA_ANALYTICS_ARCHIVE: keep it, and back it up.
 - **If it is red,** this pipeline failed, never a robot; the log's last error says why: no room, or a file
   that is damaged or gone. Other days are done. Killed at any point, the next run finishes.
 """
@@ -38,6 +39,11 @@ WHOLE = {"type": ["null", "integer"], "minimum": 1}
     **RUNS,
 )
 def archive_retention() -> None:
+    @task
+    def maintain_partitions(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+        dry_run = params["dry_run"] and dag_run.run_type == "manual"
+        return pipeline.maintain_partitions(store_location(), as_of=now_or(params["as_of"]), dry_run=dry_run)
+
     @task(outlets=[ARCHIVE], execution_timeout=timedelta(minutes=55))
     def archive_and_retain(params: dict[str, Any], dag_run: Any, outlet_events: Any) -> dict[str, Any]:
         chosen = {name: params[name] for name in ("keep_raw_days", "keep_hourly_months") if params[name]}
@@ -47,7 +53,7 @@ def archive_retention() -> None:
         outlet_events[ARCHIVE].extra = done
         return done
 
-    archive_and_retain()
+    maintain_partitions() >> archive_and_retain()
 
 
 archive_retention()

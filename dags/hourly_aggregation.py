@@ -1,13 +1,8 @@
 """Rolls up every hour that has news: executions, steps and resource samples become hourly rows.
 
-- **When:** every hour at :05. Work is what the store's ledger says is pending, never an interval: late rows,
-  missed runs and restarts are caught up by the next run.
-- **Params** (empty in a normal run) recompute a window's hours, take another moment for now, or only count.
-- **What you see:** aggregate_pending logs and returns rows read, hours, rollup rows, late rows and what is
-  still pending; publish hands that on with the asset rpa_hourly_rollups, after a quiet hour too. After 300
-  days of rows a run leaves the rest, the older days, to the next one.
-- **If it is red,** this pipeline failed, never a robot; the error in the log says why. What no retry heals (a
-  wrong window or setting, another schema) fails at once. Running it again leaves the same rows.
+- **When:** every hour at :05. Work is what the ledger says is pending: late rows, missed runs are caught up.
+- **What you see:** plan deals what is pending into up to 8 batches; publish returns what is done and left.
+- **If it is red,** this pipeline failed, never a robot; the log says why. Running it again is harmless.
 """
 
 from datetime import timedelta
@@ -43,16 +38,22 @@ def hourly_aggregation() -> None:
     def sweep_abandoned(params: dict[str, Any]) -> dict[str, Any]:
         return pipeline.sweep_abandoned(store_location(), **as_chosen(params))
 
+    @task
+    def plan(params: dict[str, Any]) -> list[Any]:
+        return pipeline.plan_aggregation(store_location(), max_days=300, **as_chosen(params))
+
     @task(execution_timeout=timedelta(minutes=50))
-    def aggregate_pending(params: dict[str, Any]) -> dict[str, Any]:
-        return pipeline.aggregate_pending(store_location(), max_days=300, **as_chosen(params))
+    def aggregate_batch(batch: list[Any], params: dict[str, Any]) -> dict[str, Any]:
+        return pipeline.aggregate_batch(store_location(), batch, as_of=as_chosen(params)["as_of"])
 
     @task(trigger_rule="none_failed", outlets=[ROLLUPS])
-    def publish(done: dict[str, Any], outlet_events: Any) -> None:
+    def publish(batches: Any, params: dict[str, Any], outlet_events: Any) -> Any:
+        done = pipeline.finish_aggregation(store_location(), batches or [], **as_chosen(params))
         outlet_events[ROLLUPS].extra = done
+        return done
 
-    mark_window() >> sweep_abandoned() >> (done := aggregate_pending())
-    publish(done)
+    mark_window() >> sweep_abandoned() >> (planned := plan())
+    publish(aggregate_batch.expand(batch=planned))
 
 
 hourly_aggregation()

@@ -266,7 +266,8 @@ def _run_dags(airflow: Airflow) -> dict[str, Any]:
 
 def _numbers(returned: dict[str, Any]) -> str:
     """What the tasks say they did, as far as it is not nothing."""
-    done = {name: n for result in returned.values() for name, n in result.items()}
+    results = [result for result in returned.values() if isinstance(result, dict)]  # a plan is a list
+    done = {name: n for result in results for name, n in result.items()}
     told = [f"{name} {n:,}" for name, n in done.items() if type(n) is int and n]
     return f": {', '.join(told)}" if told else ""
 

@@ -21,6 +21,7 @@ DOCUMENTS = (
     "deploy/airflow/README.md",
     "deploy/agent/README.md",
     "deploy/agent/windows.md",
+    "deploy/agent/privacy.md",
 )
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n)(.*?)(<!-- end of generated -->)", re.S)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -75,5 +75,6 @@ def pending_marks(engine: Engine, stage: str = "hourly_rollup") -> list[tuple[An
 
 
 def rollups(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
-    """Every rollup row, by table."""
-    return {table.name: table_rows(engine, table.name) for table in schema.ROLLUP_TABLES.values()}
+    """Every rollup row of hours and of days, by table."""
+    tables = (*schema.ROLLUP_TABLES.values(), *schema.DAILY_TABLES.values())
+    return {table.name: table_rows(engine, table.name) for table in tables}

@@ -3,13 +3,15 @@
 import math
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from analytics_lib.catalog import RESOURCE_METRICS
 from analytics_lib.records import ExecutionMetrics, ResourceMetrics, StepMetrics
 
+Period = Callable[[datetime], datetime]
+MILLISECOND = timedelta(milliseconds=1)
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 
@@ -21,32 +23,56 @@ def quantile(values: list[float], q: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (rank - low)
 
 
-def execution_rollup(records: Iterable[ExecutionMetrics]) -> Rows:
+def hour_of(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def day_of(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def execution_rollup(records: Iterable[ExecutionMetrics], period: Period = hour_of) -> Rows:
     """By (hour, workflow_id, environment, workflow_version)."""
     groups: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for r in records:
-        groups[_hour(r.ended_at), r.workflow_id, r.environment, r.workflow_version].append(r)
+        groups[period(r.ended_at), r.workflow_id, r.environment, r.workflow_version].append(r)
     return {key: _runs(of_key) for key, of_key in groups.items()}
 
 
-def step_rollup(records: Iterable[StepMetrics]) -> Rows:
+def step_rollup(records: Iterable[StepMetrics], period: Period = hour_of) -> Rows:
     """By (hour, workflow_id, step_id, environment, workflow_version)."""
     groups: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for r in records:
-        groups[_hour(r.ended_at), r.workflow_id, r.step_id, r.environment, r.workflow_version].append(r)
+        groups[period(r.ended_at), r.workflow_id, r.step_id, r.environment, r.workflow_version].append(r)
     return {
         key: _runs(of_key) | {"step_name": min(r.step_name for r in of_key)} for key, of_key in groups.items()
     }
 
 
-def resource_rollup(records: Iterable[ResourceMetrics]) -> Rows:
+def queue_rollup(records: Iterable[ExecutionMetrics], period: Period = hour_of) -> Rows:
+    """By (hour, queue, workflow_id, environment)."""
+    groups: dict[tuple[Any, ...], list[ExecutionMetrics]] = defaultdict(list)
+    for r in records:
+        if r.queue:
+            groups[period(r.ended_at), r.queue, r.workflow_id, r.environment].append(r)
+    rows = {}
+    for key, of_key in groups.items():
+        waits_ms = [(r.started_at - r.queued_at) / MILLISECOND for r in of_key if r.queued_at is not None]
+        known = [wait for wait in waits_ms if wait >= 0]
+        counts = {name: value for name, value in _runs(of_key).items() if not name.startswith("duration_")}
+        waited = {"n_waited": len(known), "n_wait_negative": len(waits_ms) - len(known)}
+        rows[key] = counts | waited | _statistics(known, "wait_", "_ms")
+    return rows
+
+
+def resource_rollup(records: Iterable[ResourceMetrics], period: Period = hour_of) -> Rows:
     """By (hour, host, target, metric, environment)."""
     groups: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for r in records:
         for metric in RESOURCE_METRICS:
             value = getattr(r, metric)
             if value is not None:
-                groups[_hour(r.sampled_at), r.host, r.target, metric, r.environment].append(float(value))
+                groups[period(r.sampled_at), r.host, r.target, metric, r.environment].append(float(value))
     return {key: _statistics(values, "value_", "") | {"n": len(values)} for key, values in groups.items()}
 
 
@@ -79,7 +105,3 @@ def _statistics(values: list[float], prefix: str, unit: str) -> dict[str, Any]:
         f"{prefix}p95{unit}": quantile(values, 0.95),
         f"{prefix}p99{unit}": quantile(values, 0.99),
     }
-
-
-def _hour(moment: datetime) -> datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)

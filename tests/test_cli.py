@@ -94,7 +94,7 @@ def test_migrate_makes_the_tables_and_hides_the_password(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["migrate", "--store", str(tmp_path / "new")]) == 0
-    assert "has schema version 3" in capsys.readouterr().out
+    assert "has schema version 5" in capsys.readouterr().out
     with TimeSeriesStore(tmp_path / "new") as store:
         assert table_rows(store.engine, "execution_metrics") == []
 

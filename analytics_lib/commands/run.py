@@ -109,6 +109,8 @@ def _hourly_aggregation(arguments: argparse.Namespace, moment: Moment) -> dict[s
     if moment.window:
         start, end = moment.window
         result |= pipeline.mark_window(location, window_start=start, window_end=end, dry_run=dry_run)
+    if partitions := pipeline.maintain_partitions(location, as_of=moment.as_of, dry_run=dry_run):
+        result["partitions"] = partitions
     result |= pipeline.sweep_abandoned(location, as_of=moment.as_of, dry_run=dry_run)
     return result | pipeline.aggregate_pending(location, as_of=moment.as_of, dry_run=dry_run)
 

@@ -13,13 +13,17 @@ from analytics_lib.pipeline.archive_retention import ARCHIVE_ASSET, archive_and_
 from analytics_lib.pipeline.baseline_recomputation import BASELINES_ASSET, recompute_baselines
 from analytics_lib.pipeline.hourly_aggregation import (
     ROLLUPS_ASSET,
+    aggregate_batch,
     aggregate_pending,
+    finish_aggregation,
     mark_window,
+    plan_aggregation,
     sweep_abandoned,
 )
 from analytics_lib.pipeline.insight_generation import INSIGHTS_ASSET, generate_insights
 from analytics_lib.pipeline.insight_mails import mail_insights
 from analytics_lib.pipeline.outbox import list_mails, resend_mails
+from analytics_lib.pipeline.partition_maintenance import maintain_partitions
 from analytics_lib.pipeline.report_delivery import deliver_reports
 from analytics_lib.pipeline.report_rendering import (
     REPORTS_ASSET,
@@ -38,17 +42,21 @@ __all__ = [
     "REPORTS_ASSET",
     "ROLLUPS_ASSET",
     "SmtpServer",
+    "aggregate_batch",
     "aggregate_pending",
     "archive_and_retain",
     "deliver_reports",
     "detect_anomalies",
     "executions_span",
+    "finish_aggregation",
     "generate_insights",
     "last_days",
     "list_mails",
     "local_days",
     "mail_insights",
+    "maintain_partitions",
     "mark_window",
+    "plan_aggregation",
     "recompute_baselines",
     "render_report",
     "report_clock",

@@ -225,7 +225,11 @@ def _publish(job: Job, day: Day, part: int, written: writing.WrittenPart) -> lis
 
 
 def _delete_part(job: Job, day: Day, part: int, keys: Sequence[deletion.Key]) -> None:
-    for chunk in _chunks(keys):
+    with job.engine.begin() as connection:
+        day.lock(connection)
+        dropped = deletion.drop_archived_day(connection, day.source, day.day_us, keys)
+        job.done.rows_deleted += dropped or 0
+    for chunk in _chunks(keys) if dropped is None else ():
         with job.engine.begin() as connection:
             day.lock(connection)
             job.done.rows_deleted += deletion.delete_archived(connection, day.source, chunk)

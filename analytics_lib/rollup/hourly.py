@@ -21,7 +21,9 @@ QUANTILES: Final = (0.5, 0.95, 0.99)
 EXECUTION_KEY: Final = ["hour_us", "workflow_id", "environment", "workflow_version", "bucket"]
 STEP_KEY: Final = ["hour_us", "workflow_id", "step_id", "environment", "workflow_version", "bucket"]
 RESOURCE_KEY: Final = ["hour_us", "host", "target", "metric", "environment", "bucket"]
+QUEUE_KEY: Final = ["hour_us", "queue", "workflow_id", "environment", "bucket"]
 _FAILED: Final = ("failed", "timed_out")
+_MOST_GROUPS: Final = 1 << 62
 
 
 def roll_up_executions(rows: pd.DataFrame, abandoned: pd.DataFrame) -> pd.DataFrame:
@@ -36,7 +38,7 @@ def roll_up_executions(rows: pd.DataFrame, abandoned: pd.DataFrame) -> pd.DataFr
     seen = seen.assign(exception_kind="", duration_ms=np.nan)
     columns = [*EXECUTION_KEY, "status", "exception_kind", "duration_ms"]
     frame = ended[columns] if seen.empty else pd.concat([ended[columns], seen[columns]], ignore_index=True)
-    codes, result = _groups(frame, EXECUTION_KEY)
+    codes, result = groups(frame, EXECUTION_KEY)
     result = result.assign(**_status_counts(frame, codes, len(result)))
     is_abandoned = (frame["status"] == "abandoned").to_numpy()
     result["n_abandoned"] = _count(codes, len(result), is_abandoned)
@@ -53,15 +55,41 @@ def roll_up_steps(rows: pd.DataFrame) -> pd.DataFrame:
     not depend on the order of the rows.
     """
     frame = rows.assign(hour_us=_hour(rows["ended_at_us"]))
-    codes, result = _groups(frame, STEP_KEY)
-    by_group = frame.groupby(codes)
+    codes, result = groups(frame, STEP_KEY)
+    names, words = codes_of(frame["step_name"])
     result = result.assign(
-        step_name=by_group["step_name"].min(),
-        depth=by_group["depth"].min(),
+        step_name=words[_smallest(codes, names, len(result))],
+        depth=_smallest(codes, frame["depth"].to_numpy(dtype=np.int64), len(result)),
         **_status_counts(frame, codes, len(result)),
     )
     rated = (frame["status"] != "skipped").to_numpy()
     return _with_durations(result, codes[rated], frame["duration_ms"].to_numpy(dtype=float)[rated])
+
+
+def roll_up_queues(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of rollup_queue_hourly, of the runs that came from a queue.
+
+    rows: queue, workflow_id, environment, bucket, status, exception_kind, queued_at_us (NaN where
+    unknown), started_at_us, ended_at_us. Runs that started before they were queued, by clocks that
+    differ, are counted and stay out of the waits.
+    """
+    frame = rows[(rows["queue"] != "").to_numpy()].reset_index(drop=True)
+    frame = frame.assign(hour_us=_hour(frame["ended_at_us"]))
+    codes, result = groups(frame, QUEUE_KEY)
+    counts = _status_counts(frame, codes, len(result))
+    waits_ms = (frame["started_at_us"] - frame["queued_at_us"]).to_numpy(dtype=float) / 1000
+    known = waits_ms >= 0
+    counts["n_wait_negative"] = _count(codes, len(result), waits_ms < 0)
+    found = _statistics(codes[known], waits_ms[known], len(result))
+    named = {wait_column(name): values for name, values in found.items()}
+    return result.assign(**counts, **named)
+
+
+def wait_column(statistic: str) -> str:
+    """The column of a wait's statistic in the rollups of queues."""
+    if statistic in ("n", "sketch"):
+        return {"n": "n_waited", "sketch": "wait_sketch"}[statistic]
+    return f"wait_{statistic}_{'ms2' if statistic == 'sum_squares' else 'ms'}"
 
 
 def roll_up_resources(rows: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +112,7 @@ def roll_up_resources(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _resource_statistics(frame: pd.DataFrame) -> pd.DataFrame:
-    codes, result = _groups(frame, RESOURCE_KEY)
+    codes, result = groups(frame, RESOURCE_KEY)
     statistics = _statistics(codes, frame["value"].to_numpy(dtype=float), len(result))
     return result.assign(**{name if name == "n" else f"value_{name}": v for name, v in statistics.items()})
 
@@ -94,12 +122,38 @@ def _hour(moments: pd.Series) -> pd.Series:
     return moments - moments % HOUR_US
 
 
-def _groups(frame: pd.DataFrame, key: Sequence[str]) -> tuple[Ints, pd.DataFrame]:
+def groups(frame: pd.DataFrame, key: Sequence[str]) -> tuple[Ints, pd.DataFrame]:
     """(group of every row, one row of key columns per group, sorted)."""
-    groups = frame.groupby(list(key), sort=True)
-    codes: Ints = groups.ngroup().to_numpy().astype(np.int64)
-    keys = frame[list(key)].assign(code=codes).drop_duplicates("code").sort_values("code")
-    return codes, keys.drop(columns="code").reset_index(drop=True)
+    combined, size = np.zeros(len(frame), dtype=np.int64), 1
+    coded = {name: codes_of(frame[name]) for name in key}
+    for codes, words in coded.values():
+        if size * max(1, len(words)) > _MOST_GROUPS:  # too many to number before they are looked at
+            combined = np.unique(combined, return_inverse=True)[1].astype(np.int64)
+            size = len(frame)
+        combined = combined * len(words) + codes
+        size *= max(1, len(words))
+    _, first, group = np.unique(combined, return_index=True, return_inverse=True)
+    keys = {name: words[codes[first]] for name, (codes, words) in coded.items()}
+    return group.astype(np.int64), pd.DataFrame(keys)
+
+
+def codes_of(column: pd.Series) -> tuple[Ints, "np.ndarray[Any, Any]"]:
+    """(the rank of each value among the distinct ones, the distinct ones in order)."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        words = column.cat.categories.to_numpy(dtype=object)
+        order = np.array(sorted(range(len(words)), key=words.__getitem__), dtype=np.int64)
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        return rank[column.cat.codes.to_numpy()], words[order]
+    codes, words = pd.factorize(column.to_numpy(), sort=True)
+    return codes.astype(np.int64), np.asarray(words)
+
+
+def _smallest(codes: Ints, values: Ints, n_groups: int) -> Ints:
+    """The smallest value of each group; every group has one."""
+    smallest = np.full(n_groups, np.iinfo(np.int64).max)
+    np.minimum.at(smallest, codes, values)
+    return smallest
 
 
 def _count(codes: Ints, n_groups: int, which: "np.ndarray[Any, np.dtype[np.bool_]]") -> Ints:
@@ -107,14 +161,14 @@ def _count(codes: Ints, n_groups: int, which: "np.ndarray[Any, np.dtype[np.bool_
 
 
 def _status_counts(frame: pd.DataFrame, codes: Ints, n_groups: int) -> dict[str, Ints]:
-    status = frame["status"].to_numpy()
-    kind = frame["exception_kind"].to_numpy()
+    status = frame["status"]
+    kind = frame["exception_kind"]
     counts = {"n": np.bincount(codes, minlength=n_groups).astype(np.int64)}
     for word in STATUSES:
-        counts[f"n_{word}"] = _count(codes, n_groups, status == word)
-    failed = np.isin(status.astype(str), _FAILED)
-    counts["n_business"] = _count(codes, n_groups, failed & (kind == "business"))
-    counts["n_application"] = _count(codes, n_groups, failed & (kind == "application"))
+        counts[f"n_{word}"] = _count(codes, n_groups, (status == word).to_numpy())
+    failed = status.isin(_FAILED).to_numpy()
+    counts["n_business"] = _count(codes, n_groups, failed & (kind == "business").to_numpy())
+    counts["n_application"] = _count(codes, n_groups, failed & (kind == "application").to_numpy())
     counts["n_rated"] = counts["n"] - counts["n_skipped"]
     return counts
 
@@ -136,7 +190,8 @@ def _with_durations(result: pd.DataFrame, codes: Ints, durations_ms: Floats) -> 
 
 def _statistics(codes: Ints, values: Floats, n_groups: int) -> dict[str, Any]:
     """n, sum, sum_squares, min, max, p50, p95, p99 and sketch per group; NaN where a group is empty."""
-    order = np.lexsort((values, codes))
+    order = np.argsort(values)
+    order = order[np.argsort(codes[order], kind="stable")]
     codes, values = codes[order], values[order]
     n = np.bincount(codes, minlength=n_groups).astype(np.int64)
     filled = n > 0

@@ -24,19 +24,26 @@ from analytics_lib.schema.raw import (
     step_metrics,
 )
 from analytics_lib.schema.rollups import (
+    DAILY_TABLES,
     ROLLUP_TABLES,
     execution_abandoned,
     pending,
+    rollup_execution_daily,
     rollup_execution_hourly,
+    rollup_queue_daily,
+    rollup_queue_hourly,
+    rollup_resource_daily,
     rollup_resource_hourly,
+    rollup_step_daily,
     rollup_step_hourly,
 )
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 5
 POSTGRES_SCHEMA: Final = "rpa"
 VERSION_TABLE: Final = "rpa_schema_version"
 
 __all__ = [
+    "DAILY_TABLES",
     "POSTGRES_SCHEMA",
     "RAW_TABLES",
     "ROLLUP_TABLES",
@@ -59,8 +66,13 @@ __all__ = [
     "pending",
     "quarantine",
     "resource_metrics",
+    "rollup_execution_daily",
     "rollup_execution_hourly",
+    "rollup_queue_daily",
+    "rollup_queue_hourly",
+    "rollup_resource_daily",
     "rollup_resource_hourly",
+    "rollup_step_daily",
     "rollup_step_hourly",
     "step_metrics",
     "workflow",

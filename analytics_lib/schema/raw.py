@@ -112,6 +112,7 @@ step_metrics = Table(
     Index(None, "ended_at_us"),
     Index(None, "workflow_id", "ended_at_us"),
     comment="Finished steps. The key holds the end time because Postgres partitions by it.",
+    postgresql_partition_by="RANGE (ended_at_us)",
 )
 
 resource_metrics = Table(
@@ -143,6 +144,7 @@ resource_metrics = Table(
     Index(None, "sampled_at_us"),
     Index(None, "execution_id", "sampled_at_us"),
     comment="Resource samples, one wide row per target.",
+    postgresql_partition_by="RANGE (sampled_at_us)",
 )
 
 agent_heartbeat = Table(

@@ -24,6 +24,7 @@ from analytics_lib.store.writing import (
 )
 
 _SAME_KEY: Final = "its key is stored already with other content; the first stays"
+_CHECK_VIOLATED: Final = "23514"
 _VALUE_ERRORS: Final = (OverflowError, UnicodeError)  # raised by drivers before the database is asked
 _log = logging.getLogger("rpa_analytics.store")
 
@@ -144,8 +145,13 @@ def _refusals(driver: Any) -> tuple[type[Exception], ...]:
 
 
 def _concerns_all_rows(error: Exception) -> bool:
-    """Whether Postgres blames the tables or our rights (SQLSTATE class 42), not a row's content."""
-    return str(getattr(error, "sqlstate", None) or "").startswith("42")
+    """Whether Postgres blames the tables or our rights (SQLSTATE class 42), not a row's content.
+
+    Or says, as of a CHECK without a name, that a table has no partition for a row, not even the default one.
+    """
+    state = str(getattr(error, "sqlstate", None) or "")
+    named = getattr(getattr(error, "diag", None), "constraint_name", None)
+    return state.startswith("42") or (state == _CHECK_VIOLATED and named is None)
 
 
 def _reason(error: Exception) -> str:

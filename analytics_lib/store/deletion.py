@@ -27,6 +27,7 @@ from analytics_lib.schema import (
     rollup_execution_hourly,
     step_metrics,
 )
+from analytics_lib.store import partitions
 from analytics_lib.store.rows import LAYOUTS, quarantined
 from analytics_lib.store.writing import insert_rows
 from analytics_lib.windows import HOUR_US
@@ -53,6 +54,19 @@ def delete_archived(connection: Connection, source: catalog.Source, keys: Sequen
         for of_run in (execution_start, execution_abandoned):
             _delete_by(connection, of_run, ["execution_id"], ids, unless_in=(execution_metrics,))
     return gone
+
+
+def drop_archived_day(
+    connection: Connection, source: catalog.Source, day_us: int, keys: Sequence[Key]
+) -> int | None:
+    """Postgres: drops a day's partition that holds none but rows with these (primary key …, content_hash).
+
+    A moment, whatever its size, and the space is given back. Gives how many rows it held; None where there
+    is none to drop: what is archived is then to be deleted row by row.
+    """
+    if connection.dialect.name != "postgresql" or source not in partitions.PARTITIONED:
+        return None
+    return partitions.drop_day(connection, source, day_us, set(keys))
 
 
 def delete_keys(connection: Connection, table: Table, keys: Sequence[Key]) -> int:
@@ -99,8 +113,10 @@ def delete_conflicts(
 
 def delete_hourly(connection: Connection, source: catalog.Source, hour_us: int) -> int:
     """Deletes the rollup rows of an hour; gives how many."""
-    table = ROLLUP_TABLES[source]
-    return int(connection.execute(delete(table).where(table.c.hour_us == hour_us)).rowcount)
+    tables = [ROLLUP_TABLES[source], *([ROLLUP_TABLES["queue"]] if source == "execution" else [])]
+    return sum(
+        int(connection.execute(delete(table).where(table.c.hour_us == hour_us)).rowcount) for table in tables
+    )
 
 
 def old_run_heartbeats(before_us: int) -> Any:

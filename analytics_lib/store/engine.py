@@ -1,5 +1,6 @@
 """Opening the database: a folder (SQLite inside) or a URL, with the settings that make it safe."""
 
+import os
 import re
 import sqlite3
 import time
@@ -15,6 +16,10 @@ from analytics_lib.schema import POSTGRES_SCHEMA
 
 SQLITE_FILE: Final = "rpa.sqlite"
 BUSY_TIMEOUT_MS: Final = 60_000
+READ_TIMEOUT_VARIABLE: Final = "RPA_ANALYTICS_READ_TIMEOUT"
+READ_TIMEOUT_SEC: Final = 900
+MOST_CONNECTIONS: Final = 4  # a task of the pipeline holds a lock, reads and writes at once
+_LONGEST_SEC: Final = 2_000_000  # Postgres counts milliseconds in 32 bits
 _PASSWORD_OPTION: Final = re.compile(r"(?i)password|passwd|pwd")
 
 
@@ -42,24 +47,61 @@ def store_url(location: str | Path) -> URL:
     raise StoreError(f"the store's URL begins with {url.drivername}://: use postgresql:// or a folder's path")
 
 
-def open_engine(location: str | Path) -> Engine:
-    """An engine for the location; creates the folder, connects to nothing yet. Raises StoreError."""
+def open_engine(location: str | Path, *, most_connections: int = MOST_CONNECTIONS) -> Engine:
+    """An engine for the location; creates the folder, connects to nothing yet. Raises StoreError.
+
+    Postgres: of at most so many connections half are kept for the next use, the others closed after theirs.
+    """
     url = store_url(location)
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url)
+    return _postgres_engine(url, most_connections)
+
+
+def _postgres_engine(url: URL, most_connections: int) -> Engine:
+    """What the URL leaves out is libpq's to find: PG* variables, a service file, ~/.pgpass, TLS files."""
+    read_timeout_ms = _read_timeout_ms()
+    kept = max(1, most_connections // 2)
+    # Nothing here may overrule the URL, a PG* variable or a service file.
+    arguments: dict[str, Any] = {"fallback_application_name": "rpa-analytics", "prepare_threshold": None}
+    if not any(name in url.query for name in ("connect_timeout", "service")) and not (
+        os.environ.get("PGCONNECT_TIMEOUT") or os.environ.get("PGSERVICE")
+    ):
+        arguments["connect_timeout"] = 10
     try:
         engine = create_engine(
             url,
             pool_pre_ping=True,
-            pool_size=2,
-            max_overflow=2,
-            connect_args={"connect_timeout": 10, "application_name": "rpa-analytics"},
+            pool_size=kept,
+            max_overflow=max(0, most_connections - kept),
+            connect_args=arguments,
         )
     except (NoSuchModuleError, ModuleNotFoundError):
         raise StoreError(
             "the Postgres driver is not installed: pip install 'rpa-analytics[postgres]'"
         ) from None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if read_timeout_ms and connection.get_execution_options().get("reads_only"):
+            # For this transaction alone: a pooler may give the session to somebody else afterwards.
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {read_timeout_ms}")
+
     return engine.execution_options(schema_translate_map={None: POSTGRES_SCHEMA})
+
+
+def _read_timeout_ms() -> int:
+    given = os.environ.get(READ_TIMEOUT_VARIABLE, "")
+    try:
+        seconds = float(given or READ_TIMEOUT_SEC)
+        if 0 <= seconds <= _LONGEST_SEC:
+            return round(seconds * 1000)
+    except ValueError:
+        pass
+    raise StoreError(
+        f"{READ_TIMEOUT_VARIABLE} is {given!r}: give the seconds after which Postgres ends a statement that "
+        "reads, or 0 for no limit"
+    )
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -96,10 +138,13 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def connect_to_read(engine: Engine) -> Connection:
-    """A connection that sees one state of the database throughout, and neither writes nor waits."""
-    connection = engine.connect()
+    """A connection that sees one state of the database throughout, and neither writes nor waits.
+
+    Postgres ends its statements after RPA_ANALYTICS_READ_TIMEOUT seconds, 900 by default.
+    """
+    connection = engine.connect().execution_options(reads_only=True)
     if engine.dialect.name == "sqlite":
-        return connection.execution_options(reads_only=True)
+        return connection
     return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 

@@ -12,7 +12,14 @@ from analytics_lib.errors import QueryError, StoreError
 from analytics_lib.record_values import Values
 from analytics_lib.records import Record
 from analytics_lib.schema import SCHEMA_VERSION
-from analytics_lib.store.engine import clock_offset_ms, connect_to_read, describe, open_engine, store_url
+from analytics_lib.store.engine import (
+    MOST_CONNECTIONS,
+    clock_offset_ms,
+    connect_to_read,
+    describe,
+    open_engine,
+    store_url,
+)
 from analytics_lib.store.ingest import write_batch, write_values
 from analytics_lib.store.reading import SOURCES, checked_filters, select_aggregate, select_range
 from analytics_lib.store.versions import check_readable, check_writable, ensure_schema
@@ -24,15 +31,20 @@ class TimeSeriesStore:
     """Raw rows on a folder (SQLite inside) or a database URL (Postgres). Safe to share by threads.
 
     Opening creates the tables where there are none. `clock` says what "now" is (tests bring their own).
+    On Postgres it holds at most `most_connections` at once, and half of them while it is not used.
     Raises StoreError where the database cannot be opened, SchemaVersionError where its schema is older
     or newer than this program can handle - at the first call that it stands in the way of.
     """
 
     def __init__(
-        self, location: str | Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        location: str | Path,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self.location = location
-        self.engine: Engine = open_engine(location)
+        self.engine: Engine = open_engine(location, most_connections=most_connections)
         self.schema_version = ensure_schema(self.engine)
         self._clock = clock
 

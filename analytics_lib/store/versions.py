@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analytics_lib.errors import SchemaVersionError, StoreError
 from analytics_lib.schema import POSTGRES_SCHEMA, SCHEMA_VERSION, VERSION_TABLE, metadata
+from analytics_lib.store import partitions
 from analytics_lib.store.engine import connect_to_read, shown_url
 
 _CREATION_LOCK: Final = 0x7270615F  # "rpa_": one creator at a time on Postgres
@@ -56,6 +57,8 @@ def _create(connection: Connection) -> int:
     if found is not None:
         return found
     metadata.create_all(connection)
+    if connection.dialect.name == "postgresql":
+        partitions.create_defaults(connection)
     prefix = f"{POSTGRES_SCHEMA}." if connection.dialect.name == "postgresql" else ""
     connection.execute(
         text(

@@ -21,10 +21,17 @@ def add_imports(commands: Any) -> None:
     output = add_command(
         sources,
         "robot-output",
-        "take executions and steps from results of Robot Framework 3.2 to 7; repeating it changes nothing",
+        "take executions, steps and transactions from results of Robot Framework 3 to 7; repeating it "
+        "changes nothing",
         _robot_output,
     )
-    output.add_argument("files", nargs="+", type=Path, metavar="FILE", help="output.xml or output.json")
+    output.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="output.xml or output.json, folders of them (and below), or patterns such as 'runs/**/*.xml'",
+    )
     _add_place(output, "IANA time zone of the machine that wrote the files (default: this machine's)")
     _add_step_depth(output, "keywords")
     add_config(output)
@@ -99,11 +106,13 @@ def _robot_output(arguments: argparse.Namespace) -> int:
         arguments.files,
         settings.store,
         environment=settings.environment,
+        redaction=settings.redaction(),
         time_zone=arguments.time_zone,
         business_tags=settings.business_tags,
         business_exceptions=settings.business_exceptions,
         business_patterns=settings.business_patterns,
         step_depth=settings.step_depth,
+        version_metadata=settings.version_metadata,
     )
 
 
@@ -116,6 +125,7 @@ def _uipath_log(arguments: argparse.Namespace) -> int:
         arguments.files,
         settings.store,
         environment=settings.environment,
+        redaction=settings.redaction(),
         time_zone=arguments.time_zone,
         step_depth=settings.step_depth,
         business_exceptions=settings.business_exceptions,
@@ -132,6 +142,7 @@ def _orchestrator(arguments: argparse.Namespace) -> int:
         arguments.files,
         settings.store,
         environment=settings.environment,
+        redaction=settings.redaction(),
         time_zone=arguments.time_zone,
         time_format=arguments.time_format,
         queue=arguments.queue,
@@ -150,6 +161,7 @@ def _mapped(arguments: argparse.Namespace) -> int:
         arguments.mapping,
         settings.store,
         environment=settings.environment,
+        redaction=settings.redaction(),
         time_zone=arguments.time_zone,
     )
 

@@ -14,6 +14,7 @@ from collector_agent.daemon.status import DaemonStatus
 from collector_agent.forwarder import ForwarderState
 from collector_agent.machine.identity import Identity
 from collector_agent.redaction import clean_name
+from collector_agent.redaction.policy import Redaction
 from collector_agent.settings import AgentSettings
 
 COMPONENT: Final = "daemon"
@@ -32,6 +33,7 @@ class DaemonReport:
         identity: Identity,
         state: Callable[[], ForwarderState],
         refused: Callable[[], int],
+        redaction: Redaction | None = None,
     ) -> None:
         self.store_error = ""
         self.clock_offset_ms: float | None = None
@@ -40,10 +42,12 @@ class DaemonReport:
         self._state = state
         self._refused = refused
         self._store = describe(settings.store)
+        redaction = redaction or settings.redaction()
+        is_attended = redaction.is_attended(settings.environment)
         self._dimensions: dict[str, Any] = {
             "environment": settings.environment,
-            "robot_id": settings.robot_id,
-            "host": settings.host,
+            "robot_id": redaction.person("robot_id", settings.robot_id, is_attended=is_attended),
+            "host": redaction.person("host", settings.host),
             "queue": settings.queue,
         }
         self._started_at = datetime.now(UTC)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from collector_agent.daemon.status import DaemonStatus, State, ago, lasting, read_status, state_of
 from collector_agent.forwarding.spool_account import Look, SpoolAccount, utc_now
 from collector_agent.machine.daemon_lock import daemon_is_running, daemon_pid
+from collector_agent.machine.problems import read_problems
 from collector_agent.settings import AgentSettings
 from collector_agent.spool.files import REAL
 from collector_agent.spool.names import QUARANTINE
@@ -90,6 +91,10 @@ def page_of(settings: AgentSettings, status: DaemonStatus | None) -> Page:
     if quarantined:
         text = f"{quarantined} rows are kept aside: see `rpa-agent quarantine list`"
         lines.append(Line("quarantine", text, attention=True))
+    problems = read_problems()
+    for problem in problems:  # what robots on this machine could say nowhere else
+        text = f"{' '.join(problem.text.split())}\nsince {ago(now, problem.reported_at)}"
+        lines.append(Line(problem.component, text, attention=True))
     spool = {
         "folder": str(settings.spool),
         "sets": look.sets,
@@ -99,7 +104,12 @@ def page_of(settings: AgentSettings, status: DaemonStatus | None) -> Page:
         "oldest_undelivered_at": look.oldest_undelivered_at,
         "quarantined": quarantined,
     }
-    details = {"daemon_runs": is_running, "daemon": asdict(status) if status else None, "spool": spool}
+    details = {
+        "daemon_runs": is_running,
+        "daemon": asdict(status) if status else None,
+        "spool": spool,
+        "problems": [asdict(problem) for problem in problems],
+    }
     return Page(state, why, lines, details)
 
 

@@ -1,16 +1,18 @@
 """What stands behind the listener: the run, the collectors, and the store that opens in the background."""
 
 import logging
-import sys
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from collector_agent.deferred_store import DeferredStore
 from collector_agent.machine.problems import clear_problem, report_problem
 from collector_agent.metrics_collector import MetricsCollector
-from collector_agent.robot_records import result_fields, step_fields
+from collector_agent.robot_records import result_fields, step_values
 from collector_agent.robot_results import FailureKinds, in_utc
 from collector_agent.robot_run import RobotRun, Step, Task
+from collector_agent.robot_tags import MAX_ATTRIBUTES
 from collector_agent.settings import AgentSettings
 
 if TYPE_CHECKING:
@@ -20,13 +22,18 @@ COMPONENT: Final = "robot-listener"
 CLOSE_TIMEOUT_SEC: Final = 10.0
 BACKLOG_ROWS: Final = 20_000  # from here on the robot lets the delivery go first
 _LOOK_EVERY_STEPS: Final = 256
+_log = logging.getLogger("rpa_agent")
 
 
 class Recording:
-    """The collectors of one run of `robot`, and the run itself."""
+    """The collectors of one run of `robot`, and the run itself.
 
-    def __init__(self, settings: AgentSettings) -> None:
-        _keep_out_of_the_robots_log()
+    `attempt`: of its tasks. `attributes`: of all its executions, beside their tags.
+    """
+
+    def __init__(
+        self, settings: AgentSettings, *, attempt: int = 1, attributes: Mapping[str, str] | None = None
+    ) -> None:
         self._kinds = FailureKinds(
             settings.business_tags, settings.business_exceptions, settings.business_patterns
         )
@@ -37,6 +44,11 @@ class Recording:
             "host": settings.host,
             "queue": settings.queue,
         }
+        self._redaction = settings.redaction()
+        self._version_metadata = settings.version_metadata
+        self._attributes = attributes or {}
+        self._task: Task | None = None  # whose steps `_record_step` records
+        self._record_step: Callable[[Any], None] = _record_nothing
         self._steps = 0
         self._is_behind = False
         self._store = DeferredStore(settings.store, COMPONENT)
@@ -50,12 +62,17 @@ class Recording:
             max_workflows=settings.max_workflows,
             max_steps=settings.max_steps,
             max_attribute_values=settings.max_attribute_values,
+            redaction=self._redaction,
             **dimensions,
         )
         self._spool = self._collector.spool  # None where rows are recorded in memory
         self._resources = self._sampler(settings, dimensions) if settings.sample_resources else None
         self.run = RobotRun(
-            self._take_start, self._take_step, self._take_result, step_depth=settings.step_depth
+            self._take_start,
+            self._take_step,
+            self._take_result,
+            step_depth=settings.step_depth,
+            attempt=attempt,
         )
         self._collector.start()
         if self._resources is not None:
@@ -67,7 +84,7 @@ class Recording:
             from collector_agent.machine.daemon_lock import daemon_is_running
             from collector_agent.resource_collector import ResourceCollector
         except ImportError as error:
-            say(f"the resources of this run are not sampled: {error}")
+            note_problem(f"the resources of this run are not sampled: {error}")
             return None
         return ResourceCollector(
             self._store.write_metrics if self._spool is None else None,
@@ -75,6 +92,7 @@ class Recording:
             idle_interval_sec=settings.idle_interval_sec,
             max_workflows=settings.max_workflows,
             spool=self._spool,
+            redaction=self._redaction,
             sample_host=not daemon_is_running(),  # ten robots on a machine must not multiply it
             **dimensions,
         )
@@ -88,6 +106,7 @@ class Recording:
             started_at=in_utc(task.started, None),
             suite=task.suite,
             recorder_id=task.recorder_id,
+            **_version_of(task),
         )
         if self._spool is None:
             # Now, without waiting for it: a robot that is killed a moment later must not be unheard of.
@@ -107,24 +126,36 @@ class Recording:
             # A robot that computes without a pause holds the interpreter 5 ms for every row that is
             # written, and would in the end drop rows. This lets it go and waits for nothing.
             time.sleep(0)
-        self._collector.record_step(
-            task.execution_id,
-            workflow_id=task.workflow_id,
-            recorder_id=task.recorder_id,
-            **step_fields(step, self._kinds, None),
-        )
+        if task is not self._task:
+            self._turn_to(task)
+        self._record_step(step)
+
+    def _turn_to(self, task: Task) -> None:
+        """The next steps are this task's: after its start, and in a suite's teardown."""
+        values_of = partial(step_values, kinds=self._kinds, execution_id=task.execution_id)
+        self._record_step = self._collector.whole_steps(task.execution_id, task.workflow_id, values_of)
+        self._task = task
+
+    def version_in(self, metadata: Mapping[str, str]) -> str:
+        """The release that a suite's metadata name; '' where they name none."""
+        return metadata.get(self._version_metadata, "") if self._version_metadata else ""
 
     def _take_result(self, task: Task) -> None:
+        fields = result_fields(task, self._kinds, None)
+        for name, value in self._attributes.items():
+            if len(fields["attributes"]) < MAX_ATTRIBUTES:
+                fields["attributes"].setdefault(name, value)
         self._collector.record_execution_complete(
             task.execution_id,
             workflow_id=task.workflow_id,
             recorder_id=task.recorder_id,
             suite=task.suite,
-            **result_fields(task, self._kinds, None),
+            **_version_of(task),
+            **fields,
         )
 
-    def close(self, errors: int) -> None:
-        """Delivers what is left, for a bounded time, and says what could not be."""
+    def close(self, problem: str) -> None:
+        """Delivers what is left, for a bounded time, and notes what could not be; else the given problem."""
         self.run.finish()
         deadline_s = time.monotonic() + CLOSE_TIMEOUT_SEC
         # The last sample goes into the spool before it is closed; to the store, the robot's rows go first.
@@ -134,23 +165,32 @@ class Recording:
         if self._resources is not None and self._spool is None:
             self._resources.stop(max(1.0, deadline_s - time.monotonic()))
         counters = self._collector.counters
-        advice = "import the run's output file: rpa-agent import robot-output FILE"
         if lost := counters.pending + counters.dropped:
             where = "the store" if self._spool is None else "the spool"
             why = counters.last_error or "it did not answer in time"
-            say(f"{lost} rows of this run are not in {where} ({why}); when it is back, {advice}")
+            advice = "import the run's output file: rpa-agent import robot-output FILE"
+            note_problem(f"{lost} rows of a run are not in {where} ({why}); when it is back, {advice}")
         elif self._spool is not None and counters.last_error:
-            say(
-                f"rows of this run wait in the spool {self._spool.folder} ({counters.last_error}): the "
+            note_problem(
+                f"rows of a run wait in the spool {self._spool.folder} ({counters.last_error}): the "
                 "daemon (rpa-agent run) or the next robot delivers them"
             )
-        elif errors:
-            report_problem(COMPONENT, f"the listener failed {errors} times in one run; see its output")
+        elif problem:
+            report_problem(COMPONENT, problem)  # again: a store that opened meanwhile has cleared it
         else:
             clear_problem(COMPONENT)
 
 
-def _keep_out_of_the_robots_log() -> None:
+def _record_nothing(what: object) -> None:
+    """Before the first task."""
+
+
+def _version_of(task: Task) -> dict[str, Any]:
+    """For where a suite says it; else the settings' is carried."""
+    return {"workflow_version": task.version} if task.version else {}
+
+
+def keep_out_of_the_robots_log() -> None:
     """Robot Framework shows Python's log as the robot's own: what we have to say goes elsewhere."""
     for name in ("rpa_agent", "rpa_analytics"):
         logger = logging.getLogger(name)
@@ -159,13 +199,8 @@ def _keep_out_of_the_robots_log() -> None:
             logger.addHandler(logging.NullHandler())
 
 
-def say(text: str) -> None:
-    """One line on the real standard error (a keyword's is captured), and for `rpa-agent check`."""
+def note_problem(text: str) -> None:
+    """For `rpa-agent check` and `status`, and in the agent's own log: the robot's output is its own."""
     line = " ".join(text.split())
     report_problem(COMPONENT, line)
-    try:
-        if sys.__stderr__ is not None:  # robots started without a console have none
-            sys.__stderr__.write(f"rpa-agent: {line}\n")
-            sys.__stderr__.flush()
-    except (OSError, ValueError):
-        return  # it is closed: the problem file has it
+    _log.warning("%s", line)

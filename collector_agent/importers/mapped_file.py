@@ -14,6 +14,7 @@ from collector_agent.importers.mapped_rows import RowMaker
 from collector_agent.importers.plain_rows import Row
 from collector_agent.importers.row_errors import rows_made
 from collector_agent.importers.tally import Progress, Report, StoreWriter, expanded_paths
+from collector_agent.redaction.policy import Redaction
 
 _JSON: frozenset[str] = frozenset({".json", ".jsonl", ".ndjson"})
 _LOOKED_AT = 100  # rows of JSON in which a column must occur once
@@ -106,6 +107,7 @@ def run_import(
     *,
     environment: str = "",
     time_zone: str = "",
+    redaction: Redaction | None = None,
     say: Callable[[str], None] = print,
     progress: Progress | None = None,
 ) -> int:
@@ -117,7 +119,7 @@ def run_import(
     from analytics_lib.store import TimeSeriesStore  # here: reading alone needs no database
 
     mapped = load_mapping(mapping, time_zone)
-    maker = RowMaker(mapped, environment)
+    maker = RowMaker(mapped, environment, redaction)
     report = Report(say)
     with TimeSeriesStore(store_location) as store:
         writer = StoreWriter(store)

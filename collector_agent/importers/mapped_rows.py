@@ -12,11 +12,13 @@ from analytics_lib.windows import to_us
 from collector_agent.importers.mapped_mapping import DURATION, Mapped
 from collector_agent.importers.plain_rows import Row, plain_row
 from collector_agent.importers.row_errors import RowError
-from collector_agent.importers.uipath_values import made_id, moment_us, name_of, seconds_us
+from collector_agent.importers.uipath_values import key_of, made_id, moment_us, name_of, seconds_us
 from collector_agent.redaction import clean_message, text_of
+from collector_agent.redaction.policy import DIMENSIONS_OF_PERSONS, Redaction
 
 SOURCE: Final = "mapped-file"
 KNOWN_EXECUTIONS: Final = 100_000  # whose steps are counted where no column numbers them
+_KEYS: Final = ("execution_id", "parent_execution_id", "transaction_id")
 _LONG_NAMES: Final = ("workflow_id", "step_id", "step_name", "suite")
 _COUNTS: Final = ("steps_total", "steps_completed", "steps_failed", "attempt", "retries")
 _NUMBERS: Final = (*_COUNTS, "step_seq", "parent_step_seq", "depth")
@@ -27,8 +29,10 @@ _DAY_US: Final = 86_400_000_000
 class RowMaker:
     """Makes rows. `step_seq`, where no column has it, counts an execution's steps as they come."""
 
-    def __init__(self, mapped: Mapped, environment: str = "") -> None:
+    def __init__(self, mapped: Mapped, environment: str = "", redaction: Redaction | None = None) -> None:
         self._mapped = mapped
+        # The mapping says which attributes there are, and so allows them.
+        self._redaction = (redaction or Redaction()).allowing(mapped.attributes)
         self._fixed: dict[str, Any] = {"environment": environment, "source": SOURCE}
         self._numbered: OrderedDict[str, int] = OrderedDict()
         self._time = _time_reader(mapped)
@@ -38,7 +42,8 @@ class RowMaker:
         mapped = self._mapped
         texts = {name: _text_at(given, column) for name, column in mapped.columns.items()}
         texts = {name: text for name, text in texts.items() if text} | dict(mapped.constants)
-        fields = self._fixed | {name: self._value(name, text) for name, text in texts.items()}
+        is_attended = self._redaction.is_attended(texts.get("environment", self._fixed["environment"]))
+        fields = self._fixed | {name: self._value(name, text, is_attended) for name, text in texts.items()}
         fields |= self._span(texts)
         if not fields.get("workflow_id"):
             raise self._lacks("workflow_id")
@@ -55,11 +60,13 @@ class RowMaker:
         elif mapped.attributes:
             found = {name: _text_at(given, column) for name, column in sorted(mapped.attributes.items())}
             fields["attributes"] = attributes_text(
-                {name_of(name): _attribute(text) for name, text in found.items() if text}
+                self._redaction.attributes(
+                    {name: _attribute(text) for name, text in found.items() if text}, is_attended=is_attended
+                )
             )
         return plain_row(mapped.kind, fields)
 
-    def _value(self, name: str, text: str) -> Any:
+    def _value(self, name: str, text: str, is_attended: bool) -> Any:
         if name in _NUMBERS:
             try:
                 number = float(text.replace(",", "."))
@@ -72,6 +79,10 @@ class RowMaker:
             return None  # they are read where they are put together
         if name == "message":
             return clean_message(text)
+        if name in _KEYS:
+            return key_of(text)
+        if name in DIMENSIONS_OF_PERSONS:
+            text = self._redaction.person(name, text, is_attended=is_attended)
         return name_of(text, NAME_BYTES if name in _LONG_NAMES else ID_BYTES)
 
     def _span(self, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -201,4 +212,4 @@ def _text_at(given: Mapping[str, Any], column: str) -> str:
 
 
 def _attribute(text: str) -> str:
-    return name_of(clean_message(text), NAME_BYTES)
+    return name_of(text, NAME_BYTES)

@@ -26,6 +26,8 @@ from collector_agent.importers.plain_rows import Row
 from collector_agent.importers.row_errors import rows_made
 from collector_agent.importers.tally import Progress, Report, StoreWriter, expanded_paths, opened
 from collector_agent.importers.uipath_values import failure_kinds
+from collector_agent.redaction import clean_message
+from collector_agent.redaction.policy import Redaction
 from collector_agent.robot_results import time_zone
 
 _SHOWN_COLUMNS: Final = 12
@@ -72,7 +74,7 @@ class OrchestratorExport:
     def _is_items(self, row: Mapping[str, Any]) -> bool:
         found = is_items(frozenset(map(normal, row)))
         if found is None:
-            columns = ", ".join(list(row)[:_SHOWN_COLUMNS])
+            columns = clean_message(", ".join(list(row)[:_SHOWN_COLUMNS]))
             raise ImportFileError(
                 f"{self.path} holds neither jobs nor queue items of Orchestrator (its columns: {columns}): "
                 "for any other table use `rpa-agent import mapped`"
@@ -90,6 +92,7 @@ def run_import(
     queue: str = "",
     business_exceptions: Sequence[str] = (),
     business_patterns: Sequence[str] = (),
+    redaction: Redaction | None = None,
     say: Callable[[str], None] = print,
     progress: Progress | None = None,
 ) -> int:
@@ -102,7 +105,7 @@ def run_import(
     from analytics_lib.store import TimeSeriesStore  # here: reading alone needs no database
 
     kinds = failure_kinds(tuple(business_exceptions), tuple(business_patterns))
-    maker = Rows(Times(_zone(time_zone), time_format), kinds, environment, queue)
+    maker = Rows(Times(_zone(time_zone), time_format), kinds, environment, queue, redaction)
     report = Report(say)
     with TimeSeriesStore(store_location) as store:
         writer = StoreWriter(store)

@@ -15,6 +15,7 @@ from collector_agent.importers.plain_rows import Row, plain_row
 from collector_agent.importers.row_errors import RowError
 from collector_agent.importers.uipath_values import job_id, made_id, moment_us, name_of
 from collector_agent.redaction import clean_message, text_of
+from collector_agent.redaction.policy import Redaction
 from collector_agent.robot_results import FailureKinds
 
 SOURCE: Final = "orchestrator"
@@ -37,6 +38,7 @@ JOB_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "host": ("hostmachinename", "machine.name", "robot.machinename", "hostname", "machine"),
     "message": ("joberror.title", "info", "information"),
     "parent": ("parentjobkey",),
+    "robot_type": ("robot.type", "robottype", "runtimetype", "type", "jobtype"),
 }
 ITEM_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "key": _KEY,
@@ -70,6 +72,13 @@ _ITEM_STATUS: Final = {
     "retried": "failed",
     "deleted": "skipped",
 }
+# Robots that work for the person who is logged in; all others are unattended.
+_ATTENDED_TYPES: Final = frozenset(
+    [
+        *("attended", "studio", "studiox", "studiopro", "studioweb", "development", "developer"),
+        *("rpadeveloper", "rpadeveloperpro", "citizendeveloper", "attendedstudioweb", "attendeduser"),
+    ]
+)
 _ITEM_WAITS: Final = ("new", "inprogress")
 
 
@@ -144,7 +153,15 @@ def _flat(row: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 class Rows:
     """The rows that jobs and queue items become. Each method raises RowError for what is left out."""
 
-    def __init__(self, times: Times, kinds: FailureKinds, environment: str, queue: str) -> None:
+    def __init__(
+        self,
+        times: Times,
+        kinds: FailureKinds,
+        environment: str,
+        queue: str,
+        redaction: Redaction | None = None,
+    ) -> None:
+        self._redaction = redaction or Redaction()
         self._times = times
         self._kinds = kinds
         self._environment = environment
@@ -239,10 +256,13 @@ class Rows:
         return plain_row("execution", fixed, end)
 
     def _dimensions(self, given: Fields) -> dict[str, str]:
+        is_attended = given.get("robot_type", "").casefold() in _ATTENDED_TYPES
+        is_attended = is_attended or self._redaction.is_attended(self._environment)
+        person = self._redaction.person
         return {
             "environment": self._environment,
-            "robot_id": name_of(given["robot"]),
-            "host": name_of(given.get("host", "")),
+            "robot_id": name_of(person("robot_id", given["robot"], is_attended=is_attended)),
+            "host": name_of(person("host", given.get("host", ""), is_attended=is_attended)),
             "source": SOURCE,
         }
 

@@ -1,23 +1,33 @@
 """Results of Robot Framework 3.2 to 7 (output.xml, output.json) into the store, as often as one likes.
 
 The ids are those that the listener gives, so importing what was recorded live, or importing twice,
-stores nothing twice. XML is read as a stream: memory holds one task's steps and, because a failing
-suite teardown changes the results of its whole suite, one small object per task. JSON is read whole.
+stores nothing twice; so does importing the parts of a run beside the output that was merged from them.
+XML is read as a stream: memory holds the latest steps and, because a failing suite teardown changes the
+results of its whole suite, one small object per task. JSON is read whole.
 """
 
-from collections import Counter
+import gc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
-from analytics_lib.errors import ImportFileError, RecordError
-from analytics_lib.records import ExecutionMetrics, Record, StepMetrics
+from analytics_lib.errors import ImportFileError
+from analytics_lib.record_values import record_of
+from analytics_lib.records import Record
+from collector_agent.importers.lines import Skips
+from collector_agent.importers.plain_rows import Row
+from collector_agent.importers.robot_ahead import task_start_ahead
+from collector_agent.importers.robot_files import is_of_robot, result_files
 from collector_agent.importers.robot_json import feed_json
+from collector_agent.importers.robot_progress import FileProgress
+from collector_agent.importers.robot_rows import RobotRows
+from collector_agent.importers.robot_times import RobotTimes
+from collector_agent.importers.robot_versions import suite_versions
 from collector_agent.importers.robot_xml import feed_xml
-from collector_agent.redaction import clean_message
-from collector_agent.robot_records import result_fields, step_fields
+from collector_agent.importers.tally import Report, StoreWriter, Tally, opened
+from collector_agent.redaction.policy import Redaction
 from collector_agent.robot_results import (
     BUSINESS_EXCEPTIONS,
     BUSINESS_TAGS,
@@ -27,16 +37,18 @@ from collector_agent.robot_results import (
 )
 from collector_agent.robot_run import RobotRun, Step, Task
 
-if TYPE_CHECKING:
-    from analytics_lib.store import TimeSeriesStore
-
-SOURCE: Final = "robot-output"
-BATCH_ROWS: Final = 1_000
-_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+VERSION_METADATA: Final = "Version"
+BATCH_ROWS: Final = 10_000
+_WAITING_STEPS: Final = 20_000
+_HEAD_BYTES: Final = 4_096
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
+_UTF32: Final = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
+_GARBAGE_AFTER: Final = 100_000  # objects made: rows are many, and none of them refers to itself
 
 
 class RobotOutput:
-    """One output file: `records()` streams what is in it; `skipped` says afterwards what was left out."""
+    """One output file: `rows()` streams what is in it; `skips` and `notes` say afterwards what was left out
+    and what else one should know."""
 
     def __init__(
         self,
@@ -46,91 +58,100 @@ class RobotOutput:
         zone: tzinfo | None = None,
         kinds: FailureKinds | None = None,
         step_depth: int = STEP_DEPTH,
+        version_metadata: str = VERSION_METADATA,
+        attempts: dict[str, int] | None = None,
+        redaction: Redaction | None = None,
+        reading: Callable[[Path, float], None] = lambda path, share: None,
     ) -> None:
         self.path = path
-        self._environment = environment
+        self.skips = Skips()
+        self.notes: list[str] = []
         self._zone = zone
-        self._kinds = kinds or FailureKinds()
-        self._ready: list[Record] = []
-        self._waiting: list[tuple[Task, Step]] = []  # for the start of their task, written at its end
-        self._run = RobotRun(
-            lambda task: None,
-            lambda task, step: self._waiting.append((task, step)),
-            self._take_result,
-            step_depth=step_depth,
-        )
+        self._rows = RobotRows(kinds or FailureKinds(), zone, environment, redaction, attempts)
+        self._version_metadata = version_metadata
+        self._reading = reading
+        self._ready: list[Row] = []
+        self._waiting: list[Step] = []  # for the start of the task, which is written at its end
+        self._waiting_for: Task | None = None
+        self._is_endless = False  # the file breaks off within the task that is being read
+        self._run = RobotRun(lambda task: None, self._take_step, self._take_result, step_depth=step_depth)
         self._results = 0
 
-    @property
-    def skipped(self) -> Counter[str]:
-        return self._run.skipped
-
-    def records(self) -> Iterator[Record]:
-        """Executions and steps. Raises ImportFileError where the file cannot be read (any further);
-        what was complete before that has been given by then."""
+    def rows(self) -> Iterator[list[Row]]:
+        """Executions and steps, some at a time. Raises ImportFileError where the file cannot be read (any
+        further); what was complete before that has been given by then."""
         try:
-            with _opened(self.path) as file:
-                feed = feed_json if _is_json(file) else feed_xml
-                for _ in feed(file, self._run):
-                    yield from self._drain()
+            with opened(self.path, "the output.xml") as file:
+                for _ in self._fed(file):
+                    yield from self._taken()
         except (ImportFileError, OSError) as error:
             self._run.finish()
-            yield from self._drain()
+            yield from self._taken(is_over=True)
+            named = isinstance(error, ImportFileError) and str(error).startswith(str(self.path))
             reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-            before = f". {self._results} tasks were complete before and are taken" if self._results else ""
-            raise ImportFileError(f"{self.path} {reason}{before}") from None
+            before = f". {self._results:,} tasks were complete before and are taken" if self._results else ""
+            raise ImportFileError(f"{'' if named else f'{self.path} '}{reason}{before}") from None
         self._run.finish()
-        yield from self._drain()
+        yield from self._taken(is_over=True)
 
-    def _drain(self) -> Iterator[Record]:
-        if self._waiting and self._waiting[0][0] is not self._run.task:
-            waiting, self._waiting = self._waiting, []
-            for task, step in waiting:
-                if task is self._run.task:
-                    self._waiting.append((task, step))
-                else:
-                    self._take_step(task, step)
-        ready, self._ready = self._ready, []
-        yield from ready
+    def _fed(self, file: BinaryIO) -> Iterator[None]:
+        times = RobotTimes(self._zone)
+        if _is_json(file):
+            for share in feed_json(file, self._run, times, self._version_metadata):
+                self._reading(self.path, share)
+                yield
+            return
+        size = max(1, self.path.stat().st_size)
+        versions = suite_versions(file, self._version_metadata)
+        for told in feed_xml(file, self._run, times, self.skips, self.notes.append, versions):
+            if len(self._waiting) > _WAITING_STEPS:
+                self._look_ahead(told)
+            self._reading(self.path, told / size)
+            yield
+
+    def _look_ahead(self, told: int) -> None:
+        """One task may be the whole file: its steps do not wait in memory for its end."""
+        if self._run.task is not self._waiting_for or self._is_endless:
+            return
+        started = task_start_ahead(self.path, told)
+        if started is None:
+            self._is_endless = True  # nothing of it can be taken, not even what follows
+        else:
+            self._run.know_start(started)
+
+    def _taken(self, *, is_over: bool = False) -> Iterator[list[Row]]:
+        waiting_for = self._waiting_for
+        if waiting_for is not None and (
+            is_over or self._is_endless or waiting_for.execution_id or waiting_for is not self._run.task
+        ):
+            self._tell_waiting()
+        if self._ready:
+            ready, self._ready = self._ready, []
+            yield ready
+        if is_over:
+            self.skips.counts.update(self._run.skipped)
+            self.skips.total += self._run.skipped.total()
+            self._run.skipped.clear()
 
     def _take_step(self, task: Task, step: Step) -> None:
-        if not task.execution_id:
-            self.skipped["steps of tasks without a start time"] += 1
+        if task is not self._waiting_for:
+            self._tell_waiting()
+            self._waiting_for = task
+        self._waiting.append(step)
+
+    def _tell_waiting(self) -> None:
+        task, steps = self._waiting_for, self._waiting
+        self._waiting_for, self._waiting = None, []
+        if task is None or not steps:
             return
-        fields = step_fields(step, self._kinds, self._zone)
-        fields["message"] = clean_message(fields["message"])
-        try:
-            record = StepMetrics(
-                execution_id=task.execution_id,
-                recorder_id=task.recorder_id,
-                workflow_id=task.workflow_id,
-                **fields,
-                environment=self._environment,
-                source=SOURCE,
-            )
-        except RecordError as error:
-            self.skipped[f"steps with a value that is not valid, such as: {_field_of(error)}"] += 1
+        if task.execution_id:
+            self._ready += self._rows.of_steps(task, steps)
         else:
-            self._ready.append(record)
+            self._run.skipped["steps of tasks without a start time"] += len(steps)
 
     def _take_result(self, task: Task) -> None:
-        fields = result_fields(task, self._kinds, self._zone)
-        fields["message"] = clean_message(fields["message"])
-        try:
-            record = ExecutionMetrics(
-                execution_id=task.execution_id,
-                recorder_id=task.recorder_id,
-                workflow_id=task.workflow_id,
-                suite=task.suite,
-                **fields,
-                environment=self._environment,
-                source=SOURCE,
-            )
-        except RecordError as error:
-            self.skipped[f"tasks with a value that is not valid, such as: {_field_of(error)}"] += 1
-        else:
-            self._results += 1
-            self._ready.append(record)
+        self._results += 1
+        self._ready.append(self._rows.of_result(task))
 
 
 def read_robot_output(
@@ -144,11 +165,12 @@ def read_robot_output(
     """The executions and steps of one output.xml or output.json, as a stream.
 
     `time_zone_name`: the IANA zone of the machine that wrote the file, '' for this machine's. Raises
-    ImportFileError, also after what was complete in a file that breaks off, and SettingsError.
+    ImportFileError, also after what was complete in a file that breaks off, SettingsError, and RecordError
+    for a value that no store takes.
     """
     zone = time_zone(time_zone_name)
     output = RobotOutput(path, environment=environment, zone=zone, kinds=kinds, step_depth=step_depth)
-    return output.records()
+    return (record_of(kind, values) for rows in output.rows() for kind, values in rows)
 
 
 def run_import(
@@ -161,132 +183,89 @@ def run_import(
     business_exceptions: Sequence[str] = BUSINESS_EXCEPTIONS,
     business_patterns: Sequence[str] = (),
     step_depth: int = STEP_DEPTH,
+    version_metadata: str = VERSION_METADATA,
+    redaction: Redaction | None = None,
     say: Callable[[str], None] = print,
+    progress: Callable[[dict[Path, int]], FileProgress] = FileProgress,
 ) -> int:
-    """Imports the files one by one, says what it took and skipped, and gives the exit code.
+    """Imports files, folders and what patterns fit, says what it took and skipped, gives the exit code.
 
-    A file that cannot be read is said and the others go on; the exit code is then ImportFileError's.
-    Raises SettingsError (zone, patterns) before the first file and StoreError when the store fails.
+    What cannot be read is said and the others go on; the exit code is then ImportFileError's.
+    `version_metadata`: the name of the suite metadata that says the workflows' release. `progress` gets
+    the files and their sizes. Raises SettingsError (zone, patterns) before the first file and StoreError
+    when the store fails.
     """
     from analytics_lib.store import TimeSeriesStore  # here: reading alone needs no database
 
     zone = _zone(time_zone)
     kinds = FailureKinds(business_tags, business_exceptions, business_patterns)
-    total, failed = _Tally(), 0
-    with TimeSeriesStore(store_location) as store:
-        for path in paths:
-            output = RobotOutput(path, environment=environment, zone=zone, kinds=kinds, step_depth=step_depth)
-            tally = _Tally()
+    report = Report(say)
+    refused: list[ImportFileError] = []
+    files = sorted(result_files(paths, refused.append), key=is_of_robot)  # what was merged tells most
+    shown = progress({file: _size_of(file) for file in files})
+    attempts: dict[str, int] = {}
+    for error in refused:
+        report.file(Path(), Tally(), Skips(), error)
+    with TimeSeriesStore(store_location) as store, _few_collections():
+        writer = StoreWriter(store, BATCH_ROWS)
+        for file in shown.files:
+            output = RobotOutput(
+                file,
+                environment=environment,
+                zone=zone,
+                kinds=kinds,
+                step_depth=step_depth,
+                version_metadata=version_metadata,
+                attempts=attempts,
+                redaction=redaction,
+                reading=shown.reading,
+            )
+            failure: ImportFileError | None = None
             try:
-                _store(output, store, tally)
+                for rows in output.rows():
+                    writer.take(rows)
             except ImportFileError as error:
-                failed += 1
-                say(f"error: {error}")
-                if tally.found.total():
-                    say(f"{path}: {tally.told()}")
-            else:
-                say(f"{path}: {tally.told()}")
-            for reason, n in output.skipped.most_common():
-                say(f"  skipped: {n:,} {reason}")
-            total.add(tally)
-    files = f"{len(paths):,} file{'' if len(paths) == 1 else 's'}"
-    say(f"total of {files}{f', {failed:,} with errors' if failed else ''}: {total.told()}")
-    return ImportFileError.exit_code if failed else 0
+                failure = error
+            tally = writer.flush()
+            shown.done(file)
+            report.file(file, tally, output.skips, failure)
+            for note in output.notes:
+                say(f"  note: {note}")
+    return report.end()
 
 
 _zone = time_zone  # `run_import` has a parameter of that name
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What was found in a file and what the store made of it."""
-
-    found: Counter[str] = field(default_factory=Counter)  # executions by status
-    inserted: Counter[str] = field(default_factory=Counter)  # rows by kind
-    duplicates: Counter[str] = field(default_factory=Counter)
-    conflicts: Counter[str] = field(default_factory=Counter)
-    quarantined: int = 0
-
-    def add(self, other: "_Tally") -> None:
-        self.found += other.found
-        self.inserted += other.inserted
-        self.duplicates += other.duplicates
-        self.conflicts += other.conflicts
-        self.quarantined += other.quarantined
-
-    def told(self) -> str:
-        by_status = ", ".join(
-            f"{self.found[status]:,} {word}"
-            for status, word in (("completed", "passed"), ("failed", "failed"), ("skipped", "skipped"))
-        )
-        parts = [
-            f"{self.found.total():,} executions ({by_status})",
-            f"took {_rows(self.inserted)}",
-            f"already stored {_rows(self.duplicates)}",
-        ]
-        if self.conflicts.total():
-            parts.append(
-                f"stored before with other content {_rows(self.conflicts)} (the first stays, see quarantine)"
-            )
-        if self.quarantined:
-            parts.append(f"{self.quarantined:,} rows set aside (see quarantine)")
-        return "; ".join(parts)
-
-
-def _rows(by_kind: Counter[str]) -> str:
-    return f"{by_kind['execution']:,} executions and {by_kind['step']:,} steps"
-
-
-def _store(output: RobotOutput, store: "TimeSeriesStore", tally: _Tally) -> None:
-    """Everything that can be read, in batches; then raises the file's error, if there was one."""
-    batch: list[Record] = []
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Rows are many and live shortly: looking for cycles among them costs a tenth and finds none."""
+    before = gc.get_threshold()
+    gc.set_threshold(_GARBAGE_AFTER, *before[1:])
     try:
-        for record in output.records():
-            batch.append(record)
-            if len(batch) == BATCH_ROWS:
-                _write(store, batch, tally)
-                batch.clear()
-    except ImportFileError:
-        _write(store, batch, tally)  # what was complete before the file breaks off is taken
-        raise
-    _write(store, batch, tally)
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
-def _write(store: "TimeSeriesStore", batch: list[Record], tally: _Tally) -> None:
-    if not batch:
-        return
-    result = store.write_metrics(batch)
-    tally.found.update(row.status for row in batch if isinstance(row, ExecutionMetrics))
-    for kind, count in result.by_kind.items():
-        tally.inserted[kind] += count.inserted
-        tally.duplicates[kind] += count.duplicates
-        tally.conflicts[kind] += count.conflicts
-    tally.quarantined += result.quarantined
-
-
-def _opened(path: Path) -> BinaryIO:
-    if path.is_dir():
-        raise ImportFileError("is a folder: name the output.xml in it")
+def _size_of(path: Path) -> int:
     try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise ImportFileError("does not exist") from None
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _is_json(file: BinaryIO) -> bool:
     """Whether it looks like JSON; leaves the file at its beginning. Raises ImportFileError for neither."""
-    head = file.read(4096)
+    head = file.read(_HEAD_BYTES)
     file.seek(0)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start:
         raise ImportFileError("is empty: the robot that wrote it did not get far")
+    if start.startswith(_UTF32):
+        raise ImportFileError("is UTF-32: save it as UTF-8")
     if start.startswith((b"{", b"[")):
         return True
     if start.startswith((b"<", *_UTF16)):
         return False
     raise ImportFileError("is neither XML nor JSON: pass Robot Framework's output.xml or output.json")
-
-
-def _field_of(error: RecordError) -> str:
-    """'StepMetrics.started_at' of its message: the rest may differ from row to row."""
-    return str(error).split(" ", 1)[0]

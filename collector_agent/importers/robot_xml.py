@@ -1,16 +1,26 @@
-"""output.xml as a stream of what started and ended. Stands on expat alone: no tree is ever built."""
+"""output.xml as a stream of what started and ended. Stands on expat alone: no tree is ever built.
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+Nearly all time goes into two functions that expat calls, so they are closures over plain variables, look
+first for what is most frequent, and leave at once where an element says nothing that is needed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, Final
 from xml.parsers import expat  # DTDs and entities are refused below
 
 from analytics_lib.errors import ImportFileError
-from collector_agent.robot_results import elapsed_us, parse_time
+from collector_agent.importers.lines import Skips
+from collector_agent.importers.robot_foreign import shown_tool
+from collector_agent.importers.robot_lean import LeanPieces, pieces_of
+from collector_agent.importers.robot_times import RobotTimes
+from collector_agent.robot_results import parse_time
 from collector_agent.robot_run import RobotRun
 
-CHUNK_BYTES: Final = 256 * 1024
+KNOWN_SCHEMA: Final = 5  # of Robot Framework 7
+_TOKEN_BYTES: Final = 16 << 20  # of one tag with its attributes; real ones have less than a thousandth
+_AGAIN_BYTES: Final = 1 << 20
+_TEXT_PIECES: Final = 32  # of a message, of up to 8 KB each; the store keeps 8 KB of it
 
 _STEPS: Final = {
     "for": "FOR",
@@ -25,58 +35,118 @@ _STEPS: Final = {
     "continue": "CONTINUE",
     "error": "ERROR",
 }
-_KEYWORD_TYPES: Final = {"FORITEM": "ITERATION"}  # as Robot Framework 3 calls it
+_STEP_TAGS: Final = frozenset({"kw", "branch", *_STEPS})
+_KEYWORD_TYPES: Final = {"foritem": "ITERATION"}  # as Robot Framework 3 calls it
 _SUMMARY: Final = frozenset({"statistics", "errors"})
 _NOT_NEEDED: Final = frozenset(
-    {"robot", "doc", "arg", "var", "msg", "tag", "value", "timeout", "meta", "pattern"}
+    {"doc", "arg", "var", "value", "timeout", "meta", "pattern"}
     | {"arguments", "assign", "tags", "metadata", "item"}  # before Robot Framework 4
+)
+_CUT_OFF: Final = frozenset(
+    {
+        expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS],
+        expat.errors.codes[expat.errors.XML_ERROR_UNCLOSED_TOKEN],
+        expat.errors.codes[expat.errors.XML_ERROR_PARTIAL_CHAR],
+    }
+)
+_WRONG_ENCODING: Final = frozenset(
+    {
+        expat.errors.codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING],
+        expat.errors.codes[expat.errors.XML_ERROR_INCORRECT_ENCODING],
+    }
 )
 
 
-@dataclass(slots=True)
-class _Node:
-    """A suite, task or step that is open, and what was read of its end."""
+def feed_xml(
+    file: BinaryIO,
+    run: RobotRun,
+    times: RobotTimes,
+    skips: Skips,
+    note: Callable[[str], None],
+    versions: Sequence[str] = (),
+) -> Iterator[int]:
+    """Tells the run what the file says, a piece at a time, and gives the byte up to which it is told.
 
-    kind: str
-    status: dict[str, str] = field(default_factory=dict)
-    message: str = ""
-    failure: str = ""  # the last FAIL message logged directly in it
-    tags: list[str] = field(default_factory=list)
-    inner_us: int = 0  # elapsed time of what was in it
-    children: int = 0
-
-
-def feed_xml(file: BinaryIO, run: RobotRun) -> Iterator[None]:
-    """Tells the run what the file says, a piece at a time. Raises ImportFileError where it breaks."""
-    reader = _Reader(run)
+    `note` is told what a person should know; `versions` are those of the suites (robot_versions.py).
+    Raises ImportFileError where the file breaks.
+    """
+    reader = _Reader(run, times, skips, note, versions)
+    parser, lean = reader.parser, LeanPieces()
+    start, parsed = file.tell(), 0
     try:
-        while chunk := file.read(CHUNK_BYTES):
-            reader.parser.Parse(chunk)
-            yield
-        reader.parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        where = f"line {error.lineno}, column {error.offset + 1}"
-        if not reader.is_robot_output:
-            raise ImportFileError(
-                f"is not XML ({expat.ErrorString(error.code)}, {where}); pass Robot Framework's output.xml"
-            ) from None
+        for read, piece in pieces_of(file):
+            reader.place = f"byte {start + read - len(piece):,} or soon after"
+            left = lean.of(piece)
+            parser.Parse(left)
+            parsed += len(left)
+            if parsed - parser.CurrentByteIndex > _TOKEN_BYTES:
+                raise ImportFileError(
+                    f"has a tag of more than {_TOKEN_BYTES >> 20} MB that ends behind byte {start + read:,}: "
+                    "Robot Framework did not write this"
+                )
+            yield start + read
+        parser.Parse(b"", True)
+    except LookupError as error:  # of Python, which the parser asks about encodings that it does not know
+        if reader.is_robot_output:
+            raise
         raise ImportFileError(
-            f"breaks off at {where} ({expat.ErrorString(error.code)}); let the robot finish writing it, "
-            "or copy it again, and import it again"
+            f"is not in an encoding that is known here ({error}): save it as UTF-8"
         ) from None
+    except expat.ExpatError as error:
+        file.seek(start)
+        raise ImportFileError(_what_broke(file, error, reader.is_robot_output)) from None
+
+
+def _what_broke(file: BinaryIO, error: expat.ExpatError, is_robot_output: bool) -> str:
+    """Says where by the file itself: the parser that broke has not seen all of it."""
+    parser = expat.ParserCreate()
+    byte = 0
+    try:
+        while chunk := file.read(_AGAIN_BYTES):
+            parser.Parse(chunk)
+        parser.Parse(b"", True)
+    except expat.ExpatError as first:
+        error, byte = first, parser.ErrorByteIndex
+    where = f"line {error.lineno:,}, column {error.offset + 1:,}, byte {byte:,}"
+    what = expat.ErrorString(error.code)
+    if error.code in _WRONG_ENCODING:
+        return f"is not in the encoding that it names ({what}, {where}): save it as UTF-8"
+    if not is_robot_output:
+        return f"is not XML ({what}, {where}); pass Robot Framework's output.xml"
+    if error.code in _CUT_OFF:
+        return (
+            f"breaks off at {where} ({what}); let the robot finish writing it, or copy it again, and import "
+            "it again"
+        )
+    return (
+        f"is damaged at {where} ({what}; bytes in another encoding than it names read like this too): copy "
+        "it again, and import it again"
+    )
 
 
 class _Reader:
-    def __init__(self, run: RobotRun) -> None:
+    """What was read of the elements that are open. `parser` is to be fed."""
+
+    def __init__(
+        self,
+        run: RobotRun,
+        times: RobotTimes,
+        skips: Skips,
+        note: Callable[[str], None],
+        versions: Sequence[str],
+    ) -> None:
         self._run = run
-        self._nodes: list[_Node] = []
-        self._ignored: list[str] = []  # elements inside of what is not read, outermost first
-        self._text: list[str] = []
+        self._times = times
+        self._skips = skips
+        self._note = note
+        self._versions = iter(versions)
+        self._suites = 0  # that are open
+        self._inner_us = [0]  # elapsed time of what is in each open task or step
         self.is_robot_output = False
+        self.place = ""  # of what is being parsed
         self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
+        self.parser.StartElementHandler = self._start_root
         self.parser.StartDoctypeDeclHandler = self._refuse_dtd
 
     def _refuse_dtd(self, name: str, *_: object) -> None:
@@ -89,118 +159,203 @@ class _Reader:
             "file huge: it is not read"
         )
 
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if self._ignored:
-            self._ignored.append(tag)
-        elif tag == "kw":
-            kind = attributes.get("type", "KEYWORD").upper()
-            self._start_step(
-                _KEYWORD_TYPES.get(kind, kind),
-                attributes.get("owner") or attributes.get("library"),
-                # Embedded arguments are part of the name, but not of the name in the source.
-                attributes.get("source_name") or attributes.get("sourcename") or attributes.get("name"),
-            )
-        elif tag == "status":
-            if self._nodes:
-                self._nodes[-1].status = attributes
-            self._listen()
-        elif tag in _NOT_NEEDED:
-            if tag == "tag" or (tag == "msg" and attributes.get("level") == "FAIL"):
-                self._listen()
-            elif tag == "robot":
-                self.is_robot_output = True
-                self._run.written_by(attributes.get("generator", ""))
-        elif tag in _STEPS:
-            self._start_step(_STEPS[tag])
-        elif tag == "branch":
-            self._start_step(attributes.get("type", "IF"))
-        elif not self.is_robot_output:
+    def _start_root(self, tag: str, attributes: Mapping[str, str]) -> None:
+        if tag != "robot":
             raise ImportFileError(
-                f"is XML, but its root is <{tag[:50]}> and not <robot>: pass Robot Framework's output.xml"
+                f"is XML, but its root is <{tag[:50]}> and not <robot>{shown_tool(tag)}: "
+                "pass Robot Framework's output.xml"
             )
-        elif tag == "test":
-            self._start_task(attributes)
-        elif tag == "suite":
-            if self._nodes:
-                self._nodes[-1].children += 1
-            self._nodes.append(_Node("suite"))
-            self._run.start_suite(attributes.get("name", ""))
+        self.is_robot_output = True
+        schema = attributes.get("schemaversion", "")
+        if schema.isdecimal() and int(schema[:9]) > KNOWN_SCHEMA:
+            self._note(
+                f"it is of schema version {schema[:9]}, and {KNOWN_SCHEMA} is the newest known here: what is "
+                "understood is taken"
+            )
+        self._run.written_by(attributes.get("generator", ""))
+        self._start_inside, self._end_inside = self._handlers()
+        self.parser.StartElementHandler = self._start_outside
+
+    def _start_outside(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """An element beside the outermost suite."""
+        if tag == "suite":
+            self.parser.StartElementHandler = self._start_inside
+            self.parser.EndElementHandler = self._end_inside
+            self._start_suite(attributes)
+        elif tag == "test" or tag in _STEP_TAGS:
+            raise self._misplaced(tag)
         else:
-            if tag not in _SUMMARY:
-                self._run.skipped[f"elements <{tag[:50]}>, which no version known here writes"] += 1
-            self._ignored.append(tag)
+            self._leave_out(tag)
 
-    def _listen(self) -> None:
-        self._text.clear()
-        self.parser.CharacterDataHandler = self._text.append
+    def _misplaced(self, tag: str) -> ImportFileError:
+        return ImportFileError(
+            f"has a <{tag}> where none can be, at {self.place}: Robot Framework did not write this"
+        )
 
-    def _start_task(self, attributes: dict[str, str]) -> None:
-        suite = self._nodes[-1] if self._nodes else None
-        if suite is None or suite.kind != "suite":
-            raise ImportFileError("has a <test> outside of a <suite>: Robot Framework did not write this")
-        suite.children += 1
-        # Robot Framework writes its id; without it (another program's file), its place must do.
-        place = ["s1", *(f"s{node.children}" for node in self._nodes[:-1]), f"t{suite.children}"]
-        task_id = attributes.get("id") or "-".join(place)
-        self._nodes.append(_Node("test"))
-        self._run.start_task(task_id, attributes.get("name", ""))
+    def _leave_out(self, tag: str) -> None:
+        """Passes over this element with all that is in it."""
+        parser = self.parser
+        if tag not in _SUMMARY:
+            self._skips.add(f"elements <{tag[:50]}>, which no version known here writes", self.place)
+        before = parser.StartElementHandler, parser.EndElementHandler
+        depth = 1
 
-    def _start_step(self, step_type: str, owner: str | None = None, name: str | None = None) -> None:
-        if not self._nodes:
-            raise ImportFileError("has a keyword outside of a <suite>: Robot Framework did not write this")
-        self._nodes.append(_Node("step"))
-        self._run.start_step(step_type, owner, name)
+        def start(tag: str, attributes: Mapping[str, str]) -> None:
+            nonlocal depth
+            depth += 1
 
-    def _end(self, tag: str) -> None:
-        if self._ignored:
-            self._ignored.pop()
-        elif tag in ("status", "tag", "msg"):
-            self._end_text(tag)
-        elif tag == "kw" or tag == "branch" or tag in _STEPS:
-            node, started, elapsed = self._pop()
-            message = node.message
-            if not message and "elapsed" not in node.status and node.status.get("status") == "FAIL":
-                message = node.failure  # before version 7 a keyword's status has no message
-            self._run.end_step(node.status.get("status", "NOT SET"), message, started, elapsed)
-        elif tag == "test":
-            node, started, elapsed = self._pop()
-            self._run.end_task(
-                node.status.get("status", "NOT SET"), node.message, started, elapsed, node.tags
-            )
-        elif tag == "suite":
-            self._nodes.pop()
-            self._run.end_suite()
+        def end(tag: str) -> None:
+            nonlocal depth
+            depth -= 1
+            if not depth:
+                parser.StartElementHandler, parser.EndElementHandler = before
 
-    def _end_text(self, tag: str) -> None:
-        if self.parser.CharacterDataHandler is None:
-            return
-        self.parser.CharacterDataHandler = None
-        if self._nodes:
-            node, text = self._nodes[-1], "".join(self._text)
+        parser.StartElementHandler, parser.EndElementHandler = start, end
+
+    def _start_suite(self, attributes: Mapping[str, str]) -> None:
+        if len(self._inner_us) > 1:
+            raise self._misplaced("suite")
+        self._suites += 1
+        self._run.start_suite(attributes.get("name", ""), version=next(self._versions, ""))
+
+    def _end_suite(self) -> None:
+        self._suites -= 1
+        self._run.end_suite()
+        if not self._suites:
+            self.parser.StartElementHandler, self.parser.EndElementHandler = self._start_outside, None
+
+    def _start_task(self, attributes: Mapping[str, str]) -> None:
+        if len(self._inner_us) > 1:
+            raise self._misplaced("test")
+        self._inner_us.append(0)
+        self._run.start_task(attributes.get("name", ""))
+
+    def _handlers(self) -> tuple[Callable[[str, dict[str, str]], None], Callable[[str], None]]:
+        """What expat calls for each start and end of an element inside of a suite."""
+        parser, run, inner_us, times_us = self.parser, self._run, self._inner_us, self._times.us
+        start_step, end_step = run.start_step, run.end_step
+        not_written: dict[str, str] = {}
+        status = not_written  # of the element that ends next: it is written at the end of it
+        message = ""
+        texts: list[str] = []
+        failures: dict[int, str] = {}  # the last FAIL message logged directly in a step, by its depth
+        tags: list[str] = []
+        arguments: list[str] = []  # of a step that wants them
+        wants_arguments = 0  # its depth
+
+        def start(tag: str, attributes: dict[str, str]) -> None:
+            nonlocal status, message, wants_arguments
             if tag == "status":
-                node.message = text
+                status, message = attributes, ""
+                parser.CharacterDataHandler = listen
+            elif tag == "kw":
+                get = attributes.get
+                kind, owner, name = get("type"), get("owner") or get("library"), get("name")
+                if len(attributes) > 2 or not owner:
+                    # Embedded arguments are part of the name, but not of the name in the source.
+                    name = get("source_name") or get("sourcename") or name
+                inner_us.append(0)
+                step_type = "KEYWORD" if kind is None else _KEYWORD_TYPES.get(kind) or kind.upper()
+                if start_step(step_type, owner, name):
+                    wants_arguments = len(inner_us)
+            elif tag in _NOT_NEEDED:
+                if wants_arguments and tag == "arg" and wants_arguments == len(inner_us):
+                    parser.CharacterDataHandler = listen
+            elif tag == "msg":
+                if attributes.get("level") == "FAIL":
+                    parser.CharacterDataHandler = listen
+            elif tag == "branch":
+                inner_us.append(0)
+                start_step(attributes.get("type", "IF"))
+            elif tag in _STEPS:
+                inner_us.append(0)
+                start_step(_STEPS[tag])
             elif tag == "tag":
-                node.tags.append(text)
+                parser.CharacterDataHandler = listen
+            elif tag == "test":
+                self._start_task(attributes)
+                tags.clear()
+            elif tag == "suite":
+                self._start_suite(attributes)
             else:
-                node.failure = text
+                self._leave_out(tag)
 
-    def _pop(self) -> tuple[_Node, datetime | None, int]:
-        """What ended, when it started, and how long it took in microseconds."""
-        node = self._nodes.pop()
-        started, elapsed = _times(node)
-        if self._nodes:
-            self._nodes[-1].inner_us += elapsed
-        return node, started, elapsed
+        def end(tag: str) -> None:
+            nonlocal status, message
+            if tag == "status":
+                parser.CharacterDataHandler = None
+                if texts:
+                    message = text_read()
+            elif tag in _STEP_TAGS:
+                if wants_arguments == len(inner_us):
+                    give_arguments()
+                started_us, took_us = times_of_status()
+                if failures:
+                    failure = failures.pop(len(inner_us) + 1, "")
+                    if not message and "elapsed" not in status and status.get("status") == "FAIL":
+                        message = failure  # before version 7 a keyword's status has no message
+                end_step(status.get("status", "NOT SET"), message, started_us, took_us)
+                status, message = not_written, ""
+            elif tag in _NOT_NEEDED:
+                if wants_arguments and tag == "arg":
+                    parser.CharacterDataHandler = None
+                    arguments.append(text_read())
+            elif tag == "msg":
+                parser.CharacterDataHandler = None
+                if texts:
+                    failures[len(inner_us)] = text_read()
+            elif tag == "tag":
+                parser.CharacterDataHandler = None
+                tags.append(text_read())
+            elif tag == "test":
+                started_us, took_us = times_of_status()
+                started = None if started_us is None else _started(status)
+                run.end_task(status.get("status", "NOT SET"), message, started, took_us, tags.copy())
+                status, message = not_written, ""
+                failures.clear()
+            elif tag == "suite":
+                self._end_suite()
+                status, message = not_written, ""
+
+        def give_arguments() -> None:
+            nonlocal wants_arguments
+            run.take_arguments(arguments.copy())
+            arguments.clear()
+            wants_arguments = 0
+
+        def listen(text: str) -> None:
+            if len(texts) < _TEXT_PIECES:
+                texts.append(text)
+
+        def text_read() -> str:
+            text = "".join(texts)
+            texts.clear()
+            return text
+
+        def times_of_status() -> tuple[int | None, int]:
+            """When what ends had started, and how long it took, in microseconds."""
+            inside_us = inner_us.pop()
+            try:
+                if "elapsed" in status:
+                    started_us = times_us(status.get("start"))
+                    took_us = round(float(status["elapsed"]) * 1e6)
+                else:
+                    started_us, ended_us = times_us(status.get("starttime")), times_us(status.get("endtime"))
+                    is_known = started_us is not None and ended_us is not None
+                    took_us = ended_us - started_us if is_known else inside_us  # type: ignore[operator]  # both are
+                if took_us < 0:
+                    took_us = 0  # the clock was set back
+            except (ValueError, OverflowError):
+                return None, 0  # counted as one without a start time
+            inner_us[-1] += took_us
+            return started_us, took_us
+
+        return start, end
 
 
-def _times(node: _Node) -> tuple[datetime | None, int]:
-    written = node.status.get
+def _started(status: Mapping[str, str]) -> datetime | None:
+    """As written: what a task's id is made of."""
     try:
-        if "elapsed" in node.status:
-            return parse_time(written("start")), max(0, round(float(written("elapsed", "")) * 1e6))
-        started, ended = parse_time(written("starttime")), parse_time(written("endtime"))
-    except (ValueError, OverflowError):
-        return None, 0  # counted as one without a start time
-    if started is None or ended is None:
-        return started, node.inner_us
-    return started, elapsed_us(ended - started)
+        return parse_time(status.get("start") or status.get("starttime"))
+    except ValueError:
+        return None

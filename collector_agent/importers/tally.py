@@ -14,6 +14,7 @@ from analytics_lib.errors import ImportFileError
 from analytics_lib.record_values import FIELDS
 from collector_agent.importers.lines import Skips
 from collector_agent.importers.plain_rows import Row
+from collector_agent.redaction import mask_line
 
 if TYPE_CHECKING:
     from analytics_lib.store import TimeSeriesStore
@@ -81,8 +82,9 @@ def _rows(by_kind: Counter[str]) -> str:
 class StoreWriter:
     """Writes rows to the store in batches. `flush` after the last; it says what became of them."""
 
-    def __init__(self, store: "TimeSeriesStore") -> None:
+    def __init__(self, store: "TimeSeriesStore", batch_rows: int = BATCH_ROWS) -> None:
         self._store = store
+        self._batch_rows = batch_rows
         self._batch: list[Row] = []
         self._tally = Tally()
 
@@ -90,7 +92,7 @@ class StoreWriter:
         """Raises StoreError, and whatever the rows' source raises: what it gave before is kept."""
         for row in rows:
             self._batch.append(row)
-            if len(self._batch) == BATCH_ROWS:
+            if len(self._batch) >= self._batch_rows:
                 self._write(self._batch)
                 self._batch.clear()
 
@@ -122,7 +124,7 @@ class Report:
     """Says what became of each file and of all; `exit_code` is ImportFileError's where one failed."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+        self._said = say
         self._total = Tally()
         self._files = 0
         self._failed = 0
@@ -146,6 +148,9 @@ class Report:
         failed = f", {self._failed:,} with errors" if self._failed else ""
         self._say(f"total of {files}{failed}: {self._total.told()}")
         return ImportFileError.exit_code if self._failed else 0
+
+    def _say(self, line: str) -> None:
+        self._said(mask_line(line))  # names of columns and files may hold anything
 
 
 class Progress:

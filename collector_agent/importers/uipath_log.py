@@ -19,6 +19,7 @@ from collector_agent.importers.tally import Progress, Report, StoreWriter, expan
 from collector_agent.importers.uipath_lines import PATTERN, day_of, events_of, first_stamp
 from collector_agent.importers.uipath_runs import SILENT, UiPathRuns
 from collector_agent.importers.uipath_values import UiPathOptions, failure_kinds, moment_us
+from collector_agent.redaction.policy import Redaction
 from collector_agent.robot_results import STEP_DEPTH, time_zone
 
 NO_EVENT: Final = "lines that are no event of a UiPath robot"
@@ -143,6 +144,7 @@ def run_import(
     step_depth: int = STEP_DEPTH,
     business_exceptions: Sequence[str] = (),
     business_patterns: Sequence[str] = (),
+    redaction: Redaction | None = None,
     say: Callable[[str], None] = print,
     progress: Progress | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -160,6 +162,7 @@ def run_import(
         zone=zone,
         kinds=failure_kinds(tuple(business_exceptions), tuple(business_patterns)),
         step_depth=step_depth,
+        redaction=redaction or Redaction(),
     )
     runs = UiPathRuns(options, max_ended_jobs=_ENDED_JOBS)
     report = Report(say)

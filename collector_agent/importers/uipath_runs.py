@@ -40,6 +40,7 @@ from collector_agent.importers.uipath_values import (
     TOTALS,
     UiPathOptions,
     job_of,
+    key_of,
     made_id,
     moment_us,
     name_of,
@@ -83,6 +84,7 @@ class UiPathRuns:
         self.ready: list[Row] = []
         self._options = options or UiPathOptions()
         self._zone = self._options.zone
+        self._is_attended = self._options.redaction.is_attended(self._options.environment)
         self._max_ended = max_ended_jobs
         self._open: dict[str, list[Run]] = {}  # by job; the outermost run of a job first
         self._ended: dict[str, str] = {}  # job -> start of its first run, as written
@@ -170,7 +172,7 @@ class UiPathRuns:
             return None if job in self._ended else self._begin(job, event, stamp, at_us)
         run = runs[-1]
         if len(runs) > 1:
-            process = text_of(event.get("processName"))
+            process = _process_of(event)
             run = next((one for one in reversed(runs) if one.process == process), run)
         run.last_seen_us = at_us
         return run
@@ -182,7 +184,7 @@ class UiPathRuns:
             for run in runs:
                 self._sign_off(run)
             del self._open[job]
-        elif runs and runs[-1].process == text_of(event.get("processName")):
+        elif runs and runs[-1].process == _process_of(event):
             runs[-1].last_seen_us = at_us
             if not runs[-1].is_whole:  # something was logged before its start
                 self._is_whole(runs[-1])
@@ -198,16 +200,17 @@ class UiPathRuns:
 
     def _begin(self, job: str, event: Event, stamp: str, at_us: int) -> Run:
         outer = self._open.get(job, [])
-        process = text_of(event.get("processName"))
+        options, is_attended = self._options, self._is_attended
+        person = options.redaction.person
         run = Run(
             execution_id=self._execution_id(event, stamp, is_inner=bool(outer)),
             parent=outer[0].execution_id if outer else "",
             workflow_id=workflow_of(event),
-            process=process,
+            process=_process_of(event),
             version=name_of(event.get("processVersion")),
-            environment=self._options.environment,
-            robot=name_of(self._options.robot_name(text_of(event.get("robotName")))),
-            host=name_of(event.get("machineName")),
+            environment=options.environment,
+            robot=name_of(person("robot_id", _on_one_line(event.get("robotName")), is_attended=is_attended)),
+            host=name_of(person("host", _on_one_line(event.get("machineName")), is_attended=is_attended)),
             started=stamp,
             started_us=at_us,
             last_seen_us=at_us,
@@ -290,7 +293,7 @@ class UiPathRuns:
         self.ready.append(run.step_row(begun[STARTED_US], at_us, status, given))
 
     def _transaction(self, run: Run, event: Event, at_us: int) -> None:
-        transaction_id = name_of(event.get("transactionID") or event.get("transactionId"))
+        transaction_id = key_of(event.get("transactionID") or event.get("transactionId"))
         queue = name_of(event.get("queueName"))
         run.queue = run.queue or queue
         state = text_of(event.get("transactionState")).lower()
@@ -328,3 +331,12 @@ class UiPathRuns:
             given["exception_kind"] = "business" if "business" in kind else "application"
         run.count_step(status)
         self.ready.append(run.step_row(started_us, at_us, status, given))
+
+
+def _process_of(event: Event) -> str:
+    """As it may be kept."""
+    return name_of(event.get("processName"), NAME_BYTES)
+
+
+def _on_one_line(value: object) -> str:
+    return " ".join(text_of(value).split())

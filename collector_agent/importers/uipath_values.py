@@ -1,6 +1,6 @@
 """What the values in UiPath's log lines mean: ids, times, names of steps; in any language and version."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
@@ -10,7 +10,8 @@ from uuid import UUID, uuid5
 from analytics_lib.records import ID_BYTES, NAME_BYTES
 from analytics_lib.windows import MICROSECOND
 from collector_agent.importers.uipath_lines import Event
-from collector_agent.redaction import clean_name, text_of
+from collector_agent.redaction import clean_id, clean_name, text_of
+from collector_agent.redaction.policy import Redaction
 from collector_agent.robot_results import NAMESPACE, STEP_DEPTH, FailureKinds
 
 BUSINESS_PATTERN: Final = r"\bBusinessRuleException\b"  # UiPath's own class, in any language
@@ -30,15 +31,14 @@ def failure_kinds(
 class UiPathOptions:
     """How logs are understood.
 
-    `zone`: of times without an offset, None for this machine's. `robot_name`: what becomes of a robot's name
-    before it is kept anywhere.
+    `zone`: of times without an offset, None for this machine's. `redaction`: what may be kept.
     """
 
     environment: str = ""
     zone: tzinfo | None = None
     kinds: FailureKinds = field(default_factory=failure_kinds)
     step_depth: int = STEP_DEPTH
-    robot_name: Callable[[str], str] = str
+    redaction: Redaction = field(default_factory=Redaction)
 
 
 def moment_us(stamp: object, zone: tzinfo | None) -> int | None:
@@ -74,7 +74,7 @@ def job_id(text: str) -> str:
     >>> job_id("{5F0C1A52-0000-4000-8000-0123456789AB}"), job_id("0")
     ('5f0c1a52-0000-4000-8000-0123456789ab', '')
     """
-    job = clean_name(text, ID_BYTES)
+    job = clean_id(text, ID_BYTES)
     if job in _NO_JOB:
         return ""
     try:
@@ -96,6 +96,16 @@ def made_id(*parts: str) -> str:
 def name_of(value: object, limit_bytes: int = ID_BYTES) -> str:
     """A name on one line that fits its column."""
     return _name_of(value if type(value) is str else text_of(value), limit_bytes)
+
+
+def key_of(value: object) -> str:
+    """A key on one line that fits its column, and stays another than any other."""
+    return _key_of(value if type(value) is str else text_of(value))
+
+
+@lru_cache(maxsize=4096)
+def _key_of(text: str) -> str:
+    return clean_id(text, ID_BYTES)
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ from collector_agent.machine.own_names import host_name
 
 CONFIG_VARIABLE: Final = "RPA_AGENT_CONFIG"
 STATE_VARIABLE: Final = "RPA_AGENT_STATE"
+KEY_VARIABLE: Final = "RPA_AGENT_PSEUDONYM_KEY"  # see redaction/pseudonyms.py
 FILE_NAME: Final = "agent.toml"
 _FOLDER_NAME: Final = "rpa-agent"
 
@@ -25,7 +26,16 @@ def default_settings_file() -> Path:
     else:
         own, shared = _folder_of("XDG_CONFIG_HOME", home / ".config"), Path("/etc")
     own_file, shared_file = (folder / _FOLDER_NAME / FILE_NAME for folder in (own, shared))
-    return shared_file if shared_file.is_file() and not own_file.is_file() else own_file
+    is_there, has_own = _may_be_there(shared_file, unseen=True), _may_be_there(own_file, unseen=False)
+    return shared_file if is_there and not has_own else own_file
+
+
+def _may_be_there(file: Path, *, unseen: bool) -> bool:
+    """`unseen`: the answer where the folder may not be looked into."""
+    try:
+        return file.is_file()
+    except OSError:
+        return unseen
 
 
 def state_folder() -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from collector_agent.probes import Values
+from collector_agent.probes.children import tree_of
+from collector_agent.probes.limits import Limits
 from collector_agent.probes.rates import Rates
 
 _Counters = dict[str, dict[Hashable, float]]
@@ -15,8 +17,9 @@ _TIMES: Final = ("user", "system", "children_user", "children_system")
 class ProcessProbe:
     """A robot's process tree; raises psutil.NoSuchProcess when the robot itself is gone.
 
-    `cpu_percent`: 100 is all cores of the machine. `memory_used_bytes`: the sum of the resident sets;
-    pages that processes share count for each of them. `memory_total_bytes`: the machine's memory.
+    `cpu_percent`: 100 is all cores of the machine, or those that control groups leave to the robot.
+    `memory_used_bytes`: the sum of the resident sets; pages that processes share count for each of them.
+    `memory_total_bytes`: the machine's memory, or what control groups leave of it.
 
     A child that ended between two readings counts through its parent where the system adds it there
     (Linux: time and I/O of children that were waited for). Where the tree's sum fell because nobody
@@ -24,7 +27,11 @@ class ProcessProbe:
     """
 
     def __init__(
-        self, pid: int | None = None, psutil: Any = None, clock: Callable[[], float] = time.monotonic
+        self,
+        pid: int | None = None,
+        psutil: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+        limits: Limits | None = None,
     ) -> None:
         if psutil is None:
             import psutil
@@ -32,12 +39,14 @@ class ProcessProbe:
         self._pid = os.getpid() if pid is None else pid
         self._root: Any = None
         self._whole, self._parts = Rates(clock), Rates(clock)
-        self._cores = psutil.cpu_count() or 1
+        self._limits = limits or Limits(pid=pid)
+        self._machine_cores = psutil.cpu_count() or 1
+        self._machine_bytes = psutil.virtual_memory().total
 
     def read(self) -> Values:
         if self._root is None:
             self._root = self._psutil.Process(self._pid)
-        processes = [self._root, *self._root.children(recursive=True)]
+        processes = tree_of(self._root, self._psutil)
         levels: Values = {"memory_used_bytes": 0, "process_count": 0, "thread_count": 0, "handle_count": 0}
         counters: _Counters = {"cpu_s": {}, "disk_read_bytes_per_s": {}, "disk_written_bytes_per_s": {}}
         refused: set[str] = set()
@@ -45,12 +54,13 @@ class ProcessProbe:
             self._add(process, levels, counters, refused)
         rates = self._rates({name: parts for name, parts in counters.items() if name not in refused})
         busy = rates.pop("cpu_s", None)
+        cores = self._limits.cores() or self._machine_cores
         return {
             **levels,
             **dict.fromkeys(refused),
             **rates,
-            "memory_total_bytes": self._psutil.virtual_memory().total,
-            "cpu_percent": None if busy is None else min(100.0 * busy / self._cores, 100.0),
+            "memory_total_bytes": self._limits.memory_bytes(self._machine_bytes) or self._machine_bytes,
+            "cpu_percent": None if busy is None else min(100.0 * busy / cores, 100.0),
         }
 
     def _add(self, process: Any, levels: Values, counters: _Counters, refused: set[str]) -> None:

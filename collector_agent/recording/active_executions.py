@@ -32,6 +32,7 @@ class KnownExecution:
     frame: "StepFrame | None" = None  # durable recording: what all frames of its steps have in common
     last_end: tuple[int, int, int] | None = None  # (what was said, wall clock, monotonic clock)
     last_sign_s: float | None = None  # monotonic seconds of its last delivered heartbeat
+    is_attended: bool = False  # of a person at a desk: see redaction/policy.py
     has_heartbeat: bool = True  # False where its own start was refused
 
 
@@ -76,7 +77,12 @@ class ActiveExecutions:
         return new
 
     def find(
-        self, execution_id: str, workflow_id: object, inherited: Callable[[], dict[str, Any]]
+        self,
+        execution_id: str,
+        workflow_id: object,
+        inherited: Callable[[], dict[str, Any]],
+        *,
+        is_attended: bool = False,
     ) -> KnownExecution | str:
         """The active or recent execution, or one adopted because the caller names its workflow."""
         known = self.known.get(execution_id)
@@ -88,7 +94,7 @@ class ActiveExecutions:
                 "or pass workflow_id (and for its end started_at or duration_ms)"
             )
         # A fresh recorder_id: whoever numbers this execution's steps elsewhere, the keys do not meet.
-        known = KnownExecution(execution_id, workflow_id, new_uuid(), inherited())
+        known = KnownExecution(execution_id, workflow_id, new_uuid(), inherited(), is_attended=is_attended)
         self._remember(known)
         return known
 

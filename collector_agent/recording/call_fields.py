@@ -25,6 +25,7 @@ class StartFields(_Common, total=False):
     queued_at: datetime | None
     parent_execution_id: str
     suite: str
+    attended: bool  # a person works with it: see `Redaction`; without it the environment says so
 
 
 class EndFields(_Common, total=False):

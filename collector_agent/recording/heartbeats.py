@@ -111,7 +111,7 @@ class Heartbeats:
     def _of_execution(self, known: KnownExecution, now: datetime) -> ExecutionHeartbeat:
         dimensions = {name: plain(known.inherited[name]) for name in _DIMENSIONS}
         return ExecutionHeartbeat(
-            execution_id=plain(known.execution_id),
+            execution_id=self._builder.execution_of(known),
             workflow_id=self._builder.workflow_of(known),
             sent_at=now,
             **dimensions,
@@ -136,7 +136,7 @@ class Heartbeats:
             **self._dimensions,
         )
 
-    def _limits(self) -> tuple[str, str]:
+    def _limits(self) -> tuple[str, str, str]:
         n = self._executions.forgotten
         forgotten = f"{n} executions were started and never ended: they are no longer followed" if n else ""
-        return forgotten, self._builder.cardinality.problem()
+        return forgotten, self._builder.cardinality.problem(), self._builder.redaction.problem()

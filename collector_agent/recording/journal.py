@@ -2,13 +2,16 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from json import JSONEncoder
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from analytics_lib.record_values import values_of
 from analytics_lib.records import ExecutionStart, Record, StepMetrics
+from collector_agent.recording.active_executions import KnownExecution
 from collector_agent.recording.record_builder import Item, RecordBuilder
 from collector_agent.recording.step_frames import short_step_payload, step_frame, step_payload
+from collector_agent.recording.whole_steps import StepValues, whole_step_payload
 from collector_agent.redaction import clean_message
 
 if TYPE_CHECKING:
@@ -54,8 +57,10 @@ class Journal:
             if len(item) == 6:
                 if (frame := item[0].frame) is not None:
                     payload = short_step_payload(frame, item)
-            elif item[0] == "step" and not isinstance(item[2], str) and item[2].frame is not None:
-                payload = step_payload(item[2].frame, item[1], item[3])
+            elif len(item) == 5:
+                kind, wall_ns, known, given, _ = item
+                if kind == "step" and not isinstance(known, str) and known.frame is not None:
+                    payload = step_payload(known.frame, wall_ns, given)
         except Exception:  # noqa: BLE001  # a foreign __hash__ or __eq__: the builder says what is wrong
             payload = None
         try:
@@ -67,6 +72,22 @@ class Journal:
             self.recorded += 1
             if not accepted:
                 self.dropped += 1
+
+    def put_whole(self, known: KnownExecution, values_of: Callable[[Any], StepValues], what: Any) -> bool:
+        """Whether the step was one of the usual: then it is put. Else `put` has to look at it."""
+        try:
+            frame = known.frame
+            payload = None if frame is None else whole_step_payload(frame, values_of(what))
+        except Exception:  # noqa: BLE001  # `put` comes to the same, and keeps the row aside
+            return False
+        if payload is None:
+            return False
+        accepted = self._append(payload)
+        with self.lock:
+            self.recorded += 1
+            if not accepted:
+                self.dropped += 1
+        return True
 
     def add(self, record: Record) -> bool:
         """Puts in a record that is not the robot's: a sign of life. Whether it was taken.
@@ -96,7 +117,7 @@ class Journal:
 
     def _built(self, item: Item) -> bytes:
         record = self._builder(item)
-        known = item[0] if len(item) == 6 else item[2]
+        known = item[2] if len(item) == 5 else item[0]
         if (
             not isinstance(known, str)
             and known.frame is None

@@ -2,19 +2,30 @@
 
 import json
 import logging
-import re
 import threading
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from analytics_lib.records import NAME_BYTES, QuarantinedRecord, shorten
+from analytics_lib.records import (
+    NAME_BYTES,
+    ExecutionMetrics,
+    ExecutionStart,
+    QuarantinedRecord,
+    ResourceMetrics,
+    StepMetrics,
+    shorten,
+)
 from analytics_lib.windows import from_us
 from collector_agent.recording.active_executions import KnownExecution
 from collector_agent.redaction import clean_message, clean_name, text_of
+from collector_agent.redaction.policy import Redaction
 
 _EARLIEST: Final = datetime(1980, 1, 1, tzinfo=UTC)  # that a record takes
-_SECRET_NAME: Final = re.compile(r"(?i)pass|pwd|kennwort|secret|token|key\b|credential|cookie|session")
+_KNOWN_FIELDS: Final = frozenset(
+    f.name for kind in (ExecutionStart, ExecutionMetrics, StepMetrics, ResourceMetrics) for f in fields(kind)
+)
 _LEAF_CHARACTERS: Final = 4_000
 _REASON_BYTES: Final = 4 * NAME_BYTES  # what the record takes
 _PAYLOAD_CHARACTERS: Final = 10_000  # at most 6 bytes each: inside the record's 64 KB
@@ -39,18 +50,24 @@ def quarantine(
     wall_ns: int,
     host: str,
     nth: int,
+    redaction: Redaction | None = None,
 ) -> QuarantinedRecord:
-    """The row kept aside, without secrets, and one line in the log (`nth`: see `_say`). Never raises: that
-    row, and with it every later one, would stay undelivered for ever."""
+    """The row kept aside, as far as it may be stored, and one line in the log (`nth`: see `_say`). Never
+    raises: that row, and with it every later one, would stay undelivered for ever.
+
+    Of fields that no record has nothing but the name is kept: nobody has said that they may be stored.
+    """
+    redaction = redaction or Redaction()
     reason = shorten(clean_message(reason), _REASON_BYTES)
     told = dict(given)
     if isinstance(known, KnownExecution):
         told = {"execution_id": known.execution_id, "workflow_id": known.workflow_id} | told
+    is_attended = isinstance(known, KnownExecution) and known.is_attended
     _say(kind, " ".join(reason.split()), nth)
     return QuarantinedRecord(
         record_kind=kind,
         reason=reason or "no reason given",
-        payload=payload_of(told),
+        payload=payload_of(redaction.aside(told, _KNOWN_FIELDS, is_attended=is_attended), redaction),
         received_at=max(from_us(wall_ns // 1000), _EARLIEST),  # a machine that has lost its clock
         host=clean_name(host, 200),
     )
@@ -70,24 +87,24 @@ def _say(kind: str, reason: str, nth: int) -> None:
         _speaking.now = False
 
 
-def payload_of(given: Mapping[str, Any]) -> str:
+def payload_of(given: Mapping[str, Any], redaction: Redaction) -> str:
     """JSON of what was given, masked and cut to fit. Whatever it is made of, this does not raise."""
-    text = json.dumps(_showable(given, 0))
+    text = json.dumps(_showable(given, 0, redaction))
     return text if len(text) <= _PAYLOAD_CHARACTERS else json.dumps(text[:_PAYLOAD_CHARACTERS])
 
 
-def _showable(value: object, depth: int) -> object:
+def _showable(value: object, depth: int, redaction: Redaction) -> object:
     if value is None or isinstance(value, bool):
         return value
     if type(value) is dict and depth < 4:
         return {
             (name := clean_message(key)[:200]): "<hidden>"
-            if _SECRET_NAME.search(name)
-            else _showable(item, depth + 1)
+            if redaction.is_secret_name(name)
+            else _showable(item, depth + 1, redaction)
             for key, item in list(value.items())[:100]
         }
     if type(value) in (list, tuple) and depth < 4:
-        return [_showable(item, depth + 1) for item in list(value)[:100]]  # type: ignore[call-overload]  # type() is checked
+        return [_showable(item, depth + 1, redaction) for item in list(value)[:100]]  # type: ignore[call-overload]  # type() is checked
     shown = clean_message(value)[:_LEAF_CHARACTERS]
     if type(value) in (int, float) and shown not in ("nan", "inf", "-inf") and len(shown) < 30:
         return value if shown == text_of(value) else shown

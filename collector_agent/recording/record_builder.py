@@ -5,7 +5,7 @@ the buffer. Recording durably, what is not an ordinary step comes here before th
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -21,14 +21,18 @@ from collector_agent.recording.active_executions import KnownExecution
 from collector_agent.recording.cardinality import Cardinality
 from collector_agent.recording.quarantining import quarantine
 from collector_agent.recording.step_records import pattern_of, short_step
-from collector_agent.redaction import clean_message, text_of
+from collector_agent.recording.whole_steps import StepValues, neutral_pattern_of, step_fields_of, whole_step
+from collector_agent.redaction import clean_message, mask_id, mask_name, text_of
+from collector_agent.redaction.policy import Redaction
 
 # What most steps are: (its execution, wall clock ns, step_seq, step_id, status, duration_ms).
 ShortStep = tuple[KnownExecution, int, int, Any, Any, Any]
+# A step of which everything is known: (its execution, wall clock ns, what makes its values, of what).
+WholeStep = tuple[KnownExecution, int, Callable[[Any], StepValues], Any]
 # Everything else: (kind of record, wall clock ns, its execution or why there is none, fields as given,
 # monotonic ns)
 Said = tuple[str, int, KnownExecution | str, dict[str, Any], int]
-Item = ShortStep | Said
+Item = ShortStep | WholeStep | Said
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES: Final[dict[str, type[ExecutionStart | ExecutionMetrics | StepMetrics]]] = {
@@ -52,6 +56,9 @@ def in_words(item: Item) -> Said:
         known, wall_ns, step_seq, step_id, status, duration_ms = item
         given = {"step_id": step_id, "status": status, "duration_ms": duration_ms, "step_seq": step_seq}
         return "step", wall_ns, known, given, 0
+    if len(item) == 4:
+        known, wall_ns, make, what = item
+        return "step", wall_ns, known, step_fields_of(make(what)), 0
     return item
 
 
@@ -61,8 +68,11 @@ class RecordBuilder:
     May be called by several threads at once.
     """
 
-    def __init__(self, host: str, cardinality: Cardinality | None = None) -> None:
+    def __init__(
+        self, host: str, cardinality: Cardinality | None = None, redaction: Redaction | None = None
+    ) -> None:
         self.cardinality = cardinality or Cardinality()
+        self.redaction = redaction or Redaction()
         self._host = host
         self.reset()
 
@@ -78,13 +88,22 @@ class RecordBuilder:
             step = short_step(pattern, self.cardinality.steps_of(item[0].recorded_as), *item[1:])
             if step is not None:
                 return step
-        said = in_words(item)
+        try:
+            if len(item) == 4 and (pattern := item[0].pattern) is not None:
+                step = whole_step(pattern, self.cardinality.steps_of(item[0].recorded_as), item[2](item[3]))
+                if step is not None:
+                    return step
+            said = in_words(item)
+        except Exception as error:  # noqa: BLE001  # of whoever makes the values: their row is kept aside
+            said = "step", item[1], f"{type(error).__name__}: {text_of(error)}", {}, 0
         kind, wall_ns, known, given, _ = said
         try:
             record = self._build(said)
             self.cardinality.keep(record)
             if len(item) == 6 and isinstance(record, StepMetrics):
                 item[0].pattern = pattern_of(record)
+            elif len(item) == 4 and item[0].pattern is None and isinstance(record, StepMetrics):
+                item[0].pattern = neutral_pattern_of(record)
             return record
         except RecordError as error:
             reason = str(error)
@@ -93,21 +112,28 @@ class RecordBuilder:
         with self._lock:
             self.quarantined += 1
             nth = self.quarantined
-        return quarantine(kind, reason, given, known, wall_ns, self._host, nth)
+        return quarantine(kind, reason, given, known, wall_ns, self._host, nth, self.redaction)
 
     def workflow_of(self, known: KnownExecution) -> Any:
         """The workflow_id that all records of the execution carry."""
         if known.recorded_as is None:
-            known.recorded_as = self.cardinality.workflow(plain(known.workflow_id))
+            workflow_id = plain(known.workflow_id)
+            masked = mask_name(workflow_id) if isinstance(workflow_id, str) else workflow_id
+            known.recorded_as = self.cardinality.workflow(masked)
         return known.recorded_as
+
+    def execution_of(self, known: KnownExecution) -> str:
+        """The execution_id that all records of the execution carry."""
+        return mask_id(text_of(known.execution_id))
 
     def _build(self, said: Said) -> ExecutionStart | ExecutionMetrics | StepMetrics:
         kind, wall_ns, known, given, mono_ns = said
         if isinstance(known, str):
             raise RecordError(known)
         values = {name: value for name, value in known.inherited.items() if name in _FIELDS[kind]}
-        values |= {"execution_id": known.execution_id, "recorder_id": known.recorder_id}
-        values |= {name: value for name, value in given.items() if value is not None or name in _REQUIRED}
+        values |= {"execution_id": self.execution_of(known), "recorder_id": known.recorder_id}
+        told = {name: value for name, value in given.items() if value is not None or name in _REQUIRED}
+        values |= self._redacted(told, known.is_attended)
         values = {name: plain(value) for name, value in values.items()}
         values["workflow_id"] = workflow_id = self.workflow_of(known)  # nothing else may be given
         if unknown := sorted(values.keys() - _FIELDS[kind]):
@@ -124,6 +150,20 @@ class RecordBuilder:
             values["attributes"] = self.cardinality.attributes(attributes)
         _TIMES[kind](values, known, wall_ns, mono_ns)
         return _TYPES[kind](**values)
+
+    def _redacted(self, given: dict[str, Any], is_attended: bool) -> dict[str, Any]:
+        """What may be stored of it; the execution's own dimensions are so already."""
+        redaction = self.redaction
+        kept = {
+            name: redaction.text(name, text_of(value), is_attended=is_attended)
+            if isinstance(value, str)
+            else value
+            for name, value in given.items()
+        }
+        attributes = given.get("attributes")
+        if isinstance(attributes, Mapping):
+            kept["attributes"] = redaction.attributes(plain(attributes), is_attended=is_attended)
+        return kept
 
 
 def plain(value: Any) -> Any:

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from collector_agent.machine.own_names import new_uuid
 from collector_agent.recording.active_executions import ActiveExecutions, KnownExecution
 from collector_agent.recording.background import Background, Outlet
 from collector_agent.recording.record_builder import Item, Said
 from collector_agent.redaction import KEPT_CHARACTERS, text_of
+
+if TYPE_CHECKING:
+    from collector_agent.redaction.policy import Redaction
 
 DIMENSIONS: Final = ("workflow_version", "environment", "robot_id", "host", "queue")
 _INHERITED: Final = (*DIMENSIONS, "source", "queued_at", "parent_execution_id", "suite")
@@ -28,12 +31,18 @@ class Recorder:
     """
 
     def __init__(
-        self, outlet: ItemOutlet, background: Background, inherited: Mapping[str, Any], recorder_id: str = ""
+        self,
+        outlet: ItemOutlet,
+        background: Background,
+        inherited: Mapping[str, Any],
+        redaction: "Redaction",
+        recorder_id: str = "",
     ) -> None:
         self.executions = ActiveExecutions()
         self._outlet = outlet
         self._background = background
         self._every_record_carries = inherited
+        self._redaction = redaction
         self._recorder_id = recorder_id or new_uuid()
 
     def record(self, kind: str, execution_id: Any, fields: dict[str, Any]) -> None:
@@ -60,23 +69,33 @@ class Recorder:
             return 1
         try:
             with self._outlet.lock:
-                known = self.executions.find(execution_id, workflow_id, lambda: self._inherited({}))
+                is_attended = self._is_attended({})
+                known = self.executions.find(
+                    execution_id,
+                    workflow_id,
+                    lambda: self._inherited({}, is_attended),
+                    is_attended=is_attended,
+                )
                 return 1 if isinstance(known, str) else known.numbers.reserve()
         except Exception:  # noqa: BLE001  # as in `record`, which will say so
             return 1
 
     def _item(self, kind: str, execution_id: Any, fields: dict[str, Any], wall_ns: int, mono_ns: int) -> Said:
         known: KnownExecution | str
+        is_attended = self._is_attended(fields)
         if not isinstance(execution_id, str):
             known = f"execution_id is {type(execution_id).__name__}, not text; pass a str"
         elif kind == "execution_start":
             was_idle = not self.executions.any_active
-            known = self.executions.begin(self._started(execution_id, fields, wall_ns, mono_ns))
+            known = self.executions.begin(self._started(execution_id, fields, wall_ns, mono_ns, is_attended))
             if was_idle:
                 self._background.wake()
         else:
             known = self.executions.find(
-                execution_id, fields.get("workflow_id"), lambda: self._inherited(fields)
+                execution_id,
+                fields.get("workflow_id"),
+                lambda: self._inherited(fields, is_attended),
+                is_attended=is_attended,
             )
         if isinstance(known, str):
             return kind, wall_ns, known, {"execution_id": execution_id, **fields}, mono_ns
@@ -91,18 +110,34 @@ class Recorder:
         return kind, wall_ns, known, fields, mono_ns
 
     def _started(
-        self, execution_id: str, fields: dict[str, Any], wall_ns: int, mono_ns: int
+        self, execution_id: str, fields: dict[str, Any], wall_ns: int, mono_ns: int, is_attended: bool
     ) -> KnownExecution:
         started_at, recorder_id = fields.get("started_at"), fields.get("recorder_id")
         return KnownExecution(
             execution_id,
             fields["workflow_id"],
             self._recorder_id if recorder_id is None else recorder_id,
-            self._inherited(fields),
+            self._inherited(fields, is_attended),
+            is_attended=is_attended,
             started_at=started_at,
             started_ns=(wall_ns, mono_ns) if started_at is None else None,
         )
 
-    def _inherited(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def _is_attended(self, fields: dict[str, Any]) -> bool:
+        said = fields.pop("attended", None)
+        if said is not None:
+            return bool(said)
+        environment = fields.get("environment")
+        return self._redaction.is_attended(
+            self._every_record_carries.get("environment") if environment is None else environment
+        )
+
+    def _inherited(self, fields: Mapping[str, Any], is_attended: bool) -> dict[str, Any]:
+        """As it may be stored."""
         given = {name: fields[name] for name in _INHERITED if fields.get(name) is not None}
-        return {**self._every_record_carries, **given}
+        return {
+            name: self._redaction.text(name, text_of(value), is_attended=is_attended)
+            if isinstance(value, str)
+            else value
+            for name, value in {**self._every_record_carries, **given}.items()
+        }

@@ -4,7 +4,7 @@ What it gives is what the record's own values would be. Everything that is not p
 record would change, is left to the record: then the answer is None.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as json_text
@@ -23,7 +23,7 @@ from analytics_lib.records import (
 from collector_agent.recording.active_executions import KnownExecution
 from collector_agent.recording.cardinality import Cardinality
 from collector_agent.recording.record_builder import ShortStep, plain
-from collector_agent.redaction import clean_message
+from collector_agent.redaction import clean_message, mask_id, mask_name
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_US: Final = 315_532_800_000_000  # 1980
@@ -115,7 +115,7 @@ def step_payload(frame: StepFrame, wall_ns: int, given: Mapping[str, Any]) -> by
             return None
     step, status = frame.step_text(given["step_id"]), _STATUS.get(given["status"])
     step_name, step_type = _text(get("step_name"), NAME_BYTES), _text(get("step_type"), ID_BYTES)
-    transaction_id = _text(get("transaction_id"), ID_BYTES)
+    transaction_id = _text(get("transaction_id"), ID_BYTES, mask_id)
     exception_kind = _EXCEPTION_KIND.get(get("exception_kind"))
     message = _message(get("message"))
     times = _times(get("started_at"), get("ended_at"), given["duration_ms"], wall_ns)
@@ -132,7 +132,7 @@ def step_payload(frame: StepFrame, wall_ns: int, given: Mapping[str, Any]) -> by
     ).encode()
 
 
-def _text(value: Any, limit_bytes: int) -> str | None:
+def _text(value: Any, limit_bytes: int, mask: Callable[[str], str] = mask_name) -> str | None:
     """JSON text of what a record takes as it is."""
     if value is None:
         return '""'
@@ -140,7 +140,7 @@ def _text(value: Any, limit_bytes: int) -> str | None:
         return None
     if len(value) * 4 > limit_bytes and not (value.isascii() and len(value) <= limit_bytes):
         return None
-    return json_text(value)
+    return json_text(mask(value))
 
 
 def _message(value: Any) -> str | None:

@@ -11,11 +11,11 @@ from analytics_lib.records import STATUSES, StepMetrics
 
 Pattern = list[Any]  # the values of a checked record, in the order of its fields
 
-_NAMES: Final = tuple(f.name for f in fields(StepMetrics))
-_VALUES: Final = attrgetter(*_NAMES)
-_SETTERS: Final = tuple(getattr(StepMetrics, name).__set__ for name in _NAMES)
+NAMES: Final = tuple(f.name for f in fields(StepMetrics))
+_VALUES: Final = attrgetter(*NAMES)
+SETTERS: Final = tuple(getattr(StepMetrics, name).__set__ for name in NAMES)
 _SEQ, _STEP, _STATUS, _STARTED, _ENDED, _DURATION = (
-    _NAMES.index(name) for name in ("step_seq", "step_id", "status", "started_at", "ended_at", "duration_ms")
+    NAMES.index(name) for name in ("step_seq", "step_id", "status", "started_at", "ended_at", "duration_ms")
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST: Final = datetime(1980, 1, 1, tzinfo=UTC)
@@ -53,6 +53,6 @@ def short_step(
     values[_SEQ], values[_STEP], values[_STATUS] = step_seq, step_id, status
     values[_STARTED], values[_ENDED], values[_DURATION] = started_at, ended_at, float(duration_ms)
     record: StepMetrics = object.__new__(StepMetrics)
-    for set_value, value in zip(_SETTERS, values, strict=True):
+    for set_value, value in zip(SETTERS, values, strict=True):
         set_value(record, value)
     return record

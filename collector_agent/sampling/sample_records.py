@@ -12,6 +12,7 @@ from collector_agent.probes import Values
 from collector_agent.recording.cardinality import Cardinality
 from collector_agent.recording.quarantining import quarantine
 from collector_agent.recording.record_builder import plain
+from collector_agent.redaction import mask_id, mask_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,9 @@ class SampleRecords:
         if context is None:
             return None
         given = {"workflow_id": plain(context.workflow_id), "execution_id": plain(context.execution_id)}
+        for name, masked in (("workflow_id", mask_name), ("execution_id", mask_id)):
+            if isinstance(given[name], str):
+                given[name] = masked(given[name])
         given["workflow_id"] = self._cardinality.workflow(given["workflow_id"])
         try:
             self._make("context", datetime.now(UTC), given)

@@ -1,14 +1,16 @@
 """The sets of a spool folder, and who reads them; standard library only."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from collector_agent.spool.batch import Record
 from collector_agent.spool.files import REAL, Files
 from collector_agent.spool.names import LOCK_SUFFIX, READER_LOCK, is_set_name
 from collector_agent.spool.set_reader import SetReader, SetState, remove_lock
 
-__all__ = ["SetReader", "SetState", "look_at", "open_set", "remove_if_finished", "sets_in"]
+__all__ = ["SetReader", "SetState", "look_at", "open_set", "remove_if_finished", "sets_in", "undelivered_in"]
 
 _MAKING_NS: Final = 60 * 1_000_000_000  # a set is made in less
 _SMALL_BYTES: Final = 64 << 10
@@ -17,6 +19,11 @@ _SMALL_BYTES: Final = 64 << 10
 def look_at(folder: Path, files: Files = REAL) -> SetState:
     """Where a set stands, without keeping anybody from reading it. Raises OSError where it may not."""
     return SetReader(folder, files, None).state
+
+
+def undelivered_in(folder: Path, files: Files = REAL) -> Iterator[Record]:
+    """The rows of a set that are still to be delivered; it is only looked at. Raises OSError."""
+    return SetReader(folder, files, None).undelivered()
 
 
 def remove_if_finished(folder: Path, files: Files = REAL) -> None:

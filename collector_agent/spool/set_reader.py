@@ -1,14 +1,14 @@
 """Ships the rows of one set: the newest first where it is far behind; standard library only."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
 from analytics_lib.record_values import FIELDS, moment_us_of
 from collector_agent.spool import cursor as cursors
-from collector_agent.spool.batch import Aside, Batch, batch_of, held_batch, where
+from collector_agent.spool.batch import Aside, Batch, Record, batch_of, held_batch, where
 from collector_agent.spool.cursor import Counters, Cursor, Position
 from collector_agent.spool.files import Files
 from collector_agent.spool.lane import Lane
@@ -149,6 +149,20 @@ class SetReader:
             oldest_undelivered_at_us=self._oldest_undelivered_at_us() if undelivered else None,
             writer_is_alive=not self._segments.writer_is_gone(),
         )
+
+    def undelivered(self) -> Iterator[Record]:
+        """Every row that is still to be delivered, for people who look: nothing is held or acknowledged.
+
+        Raises OSError. Signs of life that are held back come last; what cannot be read is left out.
+        """
+        for start, end in self._cursor.undelivered():
+            lane = Lane(self._segments, start, end)
+            while True:
+                before = lane.position
+                yield from batch_of(lane.read(_MANY), self._segments, live=False, end=lane.position).records
+                if lane.position == before:
+                    break
+        yield from held_batch(self._cursor, len(self._cursor.held)).records
 
     @property
     def has_backlog(self) -> bool:

@@ -34,7 +34,7 @@ from deploy.agent.wheels import (
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
-SAME_IN_ALL: Final = ("README.md", "agent.toml", "install.py", "postgres-agent-role.sql", "windows.md")
+SAME_IN_ALL: Final = ("README.md", "agent.toml", "install.py", "windows.md")
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
 _EPOCH_SEC: Final = 315_532_800  # the same for a tar
 

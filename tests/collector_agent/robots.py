@@ -124,6 +124,91 @@ Second
     Log    two
 """
 
+ITEMS = """\
+*** Settings ***
+Metadata    version    1.2-rc1
+Library     ${CURDIR}/RPA/Robocorp/WorkItems.py    AS    RPA.Robocorp.WorkItems
+
+*** Tasks ***
+Each Item
+    [Tags]    customer:acme    nightly    robot:continue-on-failure    owner:ada@example.org
+    For Each Input Work Item    Process Item
+    Log    after the last
+
+By Hand
+    Refill
+    WHILE    True
+        TRY
+            Get Input Work Item
+        EXCEPT    EmptyQueue*    type=GLOB
+            BREAK
+        END
+        Log    working
+        FOR    ${part}    IN    left    right
+            Log    ${part}
+        END
+        Release Input Work Item    DONE
+    END
+
+Again And Again
+    Wait Until Keyword Succeeds    5x    1ms    Fail Twice
+    Wait Until Keyword Succeeds    5x    1ms    Log    fine
+    TRY
+        Wait Until Keyword Succeeds    2x    1ms    Fail    never
+    EXCEPT    *    type=GLOB
+        Log    given up
+    END
+
+*** Keywords ***
+Process Item
+    [Arguments]    ${number}
+    TRY
+        IF    ${number} == 2    Fail    no such customer
+        Release Input Work Item    DONE
+    EXCEPT    no such*    type=GLOB
+        Release Input Work Item    state=FAILED    exception_type=BUSINESS    message=ada-has-no-account
+    END
+    IF    ${number} == 3    Release Input Work Item    FAILED
+"""
+
+WORK_ITEMS = '''\
+"""Stands in for RPA.Robocorp.WorkItems: three items, and what its keywords do to them as far as one sees."""
+
+from robot.libraries.BuiltIn import BuiltIn
+
+
+class EmptyQueue(Exception):
+    ROBOT_SUPPRESS_NAME = False
+
+
+class WorkItems:
+    ROBOT_LIBRARY_SCOPE = "GLOBAL"
+
+    def __init__(self):
+        self.refill()
+        self.failures = 0
+
+    def refill(self):
+        self.left = [1, 2, 3]
+
+    def for_each_input_work_item(self, keyword):
+        while self.left:
+            BuiltIn().run_keyword(keyword, self.left.pop(0))
+
+    def get_input_work_item(self):
+        if not self.left:
+            raise EmptyQueue("no item is left")
+        return self.left.pop(0)
+
+    def release_input_work_item(self, state, exception_type=None, code=None, message=None):
+        pass
+
+    def fail_twice(self):
+        self.failures += 1
+        if self.failures < 3:
+            raise RuntimeError("not yet")
+'''
+
 DATA = '''\
 class BusinessException(Exception):
     """The data was wrong."""
@@ -135,15 +220,24 @@ def check_invoice(number):
 
 
 def write_everything(folder: Path) -> Path:
-    """A folder of nested suites that pass, fail, skip and tear down."""
+    """A folder of nested suites that pass, fail, skip, tear down, try again and process work items."""
     robots = folder / "Röbots"
     robots.mkdir(parents=True)
     (robots / "__init__.robot").write_text(INIT, encoding="utf-8")
     (robots / "1__work.robot").write_text(WORK, encoding="utf-8")
     (robots / "2__teardown.robot").write_text(TEARDOWN_FAILS, encoding="utf-8")
     (robots / "3__plain.robot").write_text(PLAIN, encoding="utf-8")
+    (robots / "4__items.robot").write_text(ITEMS, encoding="utf-8")
     (robots / "Data.py").write_text(DATA, encoding="utf-8")
+    write_work_items(robots)
     return robots
+
+
+def write_work_items(folder: Path) -> None:
+    """A library of the name and with the keywords of RPA.Robocorp.WorkItems, which need not be installed."""
+    place = folder / "RPA" / "Robocorp" / "WorkItems.py"
+    place.parent.mkdir(parents=True)
+    place.write_text(WORK_ITEMS, encoding="utf-8")
 
 
 def command(*arguments: object, output_folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from analytics_lib.records import (
 )
 from collector_agent import MetricsCollector
 from collector_agent.recording.cardinality import OVERFLOW, Cardinality
+from collector_agent.redaction.policy import Redaction
 from tests.collector_agent.spool_frames import records_in
 
 Recorded = tuple[MetricsCollector, Callable[[], list[Record]]]
@@ -25,11 +27,12 @@ Recorded = tuple[MetricsCollector, Callable[[], list[Record]]]
 def capped(request: pytest.FixtureRequest, tmp_path: Path) -> Recorded:
     """A collector that tells two of everything apart, and what it recorded."""
     rows: list[Record] = []
-    caps = {"max_workflows": 2, "max_steps": 2, "max_attribute_values": 2}
+    caps: dict[str, Any] = {"max_workflows": 2, "max_steps": 2, "max_attribute_values": 2}
+    caps |= {"redaction": Redaction(attributes=["*"])}
     if request.param == "in memory":
-        collector = MetricsCollector(rows.extend, flush_interval_sec=3600, **caps)  # type: ignore[arg-type]  # caps are
+        collector = MetricsCollector(rows.extend, flush_interval_sec=3600, **caps)
     else:
-        collector = MetricsCollector(spool_folder=tmp_path, flush_interval_sec=3600, **caps)  # type: ignore[arg-type]  # caps are
+        collector = MetricsCollector(spool_folder=tmp_path, flush_interval_sec=3600, **caps)
 
     def recorded() -> list[Record]:
         collector.stop()

@@ -7,31 +7,8 @@ from typing import Any
 
 import pytest
 
-from analytics_lib.records import ExecutionMetrics, ExecutionStart, QuarantinedRecord, Record, StepMetrics
-from collector_agent import BusinessException, MetricsCollector
-
-
-class Recorded:
-    """A collector and what it delivered, by kind."""
-
-    def __init__(self) -> None:
-        self.rows: list[Record] = []
-        self.collector = MetricsCollector(self.rows.extend, host="h1")
-
-    @property
-    def executions(self) -> list[ExecutionMetrics]:
-        assert self.collector.flush()
-        return [row for row in self.rows if isinstance(row, ExecutionMetrics)]
-
-    @property
-    def steps(self) -> list[StepMetrics]:
-        assert self.collector.flush()
-        return sorted((r for r in self.rows if isinstance(r, StepMetrics)), key=lambda step: step.step_seq)
-
-    @property
-    def refused(self) -> list[QuarantinedRecord]:
-        assert self.collector.flush()
-        return [row for row in self.rows if isinstance(row, QuarantinedRecord)]
+from collector_agent import BusinessException
+from tests.collector_agent.recorded_rows import Recorded
 
 
 @pytest.fixture
@@ -278,7 +255,6 @@ def test_attributes_are_shortened_and_bounded(recorded: Recorded) -> None:
 def test_explicit_start_fields_reach_the_start_row(recorded: Recorded) -> None:
     with recorded.collector.execution("w", parent_execution_id="p", transaction_id="t1"):
         pass
-    [ended] = recorded.executions
-    [start] = [row for row in recorded.rows if isinstance(row, ExecutionStart)]
+    [ended], [start] = recorded.executions, recorded.starts
     assert (start.parent_execution_id, ended.parent_execution_id, ended.transaction_id) == ("p", "p", "t1")
     assert ended.ended_at - ended.started_at < timedelta(seconds=30)

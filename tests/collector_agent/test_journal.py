@@ -30,6 +30,7 @@ from collector_agent.recording.cardinality import OVERFLOW, Cardinality
 from collector_agent.recording.journal import payload_of
 from collector_agent.recording.record_builder import RecordBuilder
 from collector_agent.recording.step_frames import StepFrame, short_step_payload, step_frame, step_payload
+from collector_agent.redaction.policy import Redaction
 from tests.collector_agent.spool_frames import records_in, records_of
 from tests.collector_agent.test_metrics_collector import BAD_INPUT
 
@@ -193,7 +194,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def collector(folder: Path) -> Iterator[MetricsCollector]:
-    made = MetricsCollector(spool_folder=folder, host="h1", queue="q1", flush_interval_sec=3600)
+    made = MetricsCollector(
+        spool_folder=folder,
+        host="h1",
+        queue="q1",
+        flush_interval_sec=3600,
+        redaction=Redaction(attributes=["*"]),
+    )
     yield made
     made.stop(5)
 

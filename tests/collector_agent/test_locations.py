@@ -69,6 +69,19 @@ def test_the_machines_file_counts_where_the_person_has_none(
     assert default_settings_file() == own
 
 
+def test_a_folder_that_may_not_be_looked_into_hides_the_machines_file_and_not_the_persons(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("PROGRAMDATA", str(home / "all"))
+
+    def is_file(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert default_settings_file() == home / "all" / "rpa-agent" / "agent.toml"
+
+
 def test_the_state_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RPA_AGENT_STATE", "state")

@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from analytics_lib.records import ResourceMetrics
-from collector_agent.probes import Probe, Values
+from collector_agent.probes import Probe
 from collector_agent.probes.cpu import CpuProbe
 from collector_agent.probes.disk import DiskSpaceProbe, DiskTrafficProbe
-from collector_agent.probes.gpu import find_gpus, open_nvml
+from collector_agent.probes.limits import Limits
 from collector_agent.probes.memory import MemoryProbe
 from collector_agent.probes.network import NetworkProbe
 from collector_agent.probes.process import ProcessProbe
@@ -70,7 +70,8 @@ def test_a_probe_gives_its_fields_and_none_of_them_is_negative_or_odd(make: Any)
 
 
 def test_what_holds_at_one_moment_is_there_at_the_first_reading(child: "subprocess.Popen[str]") -> None:
-    assert MemoryProbe().read()["memory_total_bytes"] == psutil.virtual_memory().total
+    memory = MemoryProbe(limits=Limits(root=Path("nowhere"))).read()
+    assert memory["memory_total_bytes"] == psutil.virtual_memory().total
     space = DiskSpaceProbe().read()
     assert 0 < space["disk_used_bytes"] <= space["disk_total_bytes"]  # type: ignore[operator]  # both are known
     own = ProcessProbe().read()  # how many it counts depends on what other tests left running
@@ -204,7 +205,8 @@ class _Cpu:
     ],
 )
 def test_cpu_is_the_share_of_time_that_was_busy(after: CpuTimes, percent: float | None) -> None:
-    probe = CpuProbe(_Cpu(CpuTimes(10, 10, 20, 10, 0), after, after))
+    readings = _Cpu(CpuTimes(10, 10, 20, 10, 0), after, after)
+    probe = CpuProbe(readings, Limits(root=Path("nowhere")))
     assert probe.read() == {"cpu_percent": None}
     found = probe.read()["cpu_percent"]
     assert found is None if percent is None else found == pytest.approx(percent)
@@ -237,6 +239,9 @@ def test_what_stays_on_the_machine_is_no_network_traffic() -> None:
 
 
 # --- a robot's processes, on systems that do not tell everything --------------------------------------
+
+
+NO_PID = 1 << 30  # the first of those that no process of a machine has
 
 
 class _Process:
@@ -292,12 +297,12 @@ def tree(root: _Process, clock: Clock) -> ProcessProbe:
         "AccessDenied": psutil.AccessDenied,
     }.items():
         setattr(fake, name, value)
-    return ProcessProbe(1, fake, clock)
+    return ProcessProbe(NO_PID + 1, fake, clock, Limits(root=Path("nowhere")))
 
 
 def test_a_trees_values_are_sums_and_its_cpu_is_a_share_of_all_cores() -> None:
-    clock, root = Clock(), _Process(1)
-    root.processes = [_Process(2), _Process(3)]
+    clock, root = Clock(), _Process(NO_PID + 1)
+    root.processes = [_Process(NO_PID + 2), _Process(NO_PID + 3)]
     probe = tree(root, clock)
     probe.read()
     root.busy_s, root.processes[0].busy_s = 10.0, 10.0
@@ -308,8 +313,8 @@ def test_a_trees_values_are_sums_and_its_cpu_is_a_share_of_all_cores() -> None:
 
 
 def test_the_time_of_a_child_that_ended_and_was_not_waited_for_is_not_negative() -> None:
-    clock, root = Clock(), _Process(1)
-    root.processes = [_Process(2, busy_s=100.0)]
+    clock, root = Clock(), _Process(NO_PID + 1)
+    root.processes = [_Process(NO_PID + 2, busy_s=100.0)]
     probe = tree(root, clock)
     probe.read()
     root.processes, root.busy_s = [], 4.0
@@ -318,8 +323,8 @@ def test_the_time_of_a_child_that_ended_and_was_not_waited_for_is_not_negative()
 
 
 def test_a_child_that_ended_holds_no_memory() -> None:
-    clock, root = Clock(), _Process(1)
-    root.processes = [_Process(2)]
+    clock, root = Clock(), _Process(NO_PID + 1)
+    root.processes = [_Process(NO_PID + 2)]
     root.processes[0].is_zombie = True
     assert tree(root, clock).read()["memory_used_bytes"] == 100
 
@@ -332,105 +337,10 @@ def test_a_child_that_ended_holds_no_memory() -> None:
     ],
 )
 def test_what_one_process_does_not_tell_is_not_known_of_the_tree(refuses: str, missing: set[str]) -> None:
-    clock, root = Clock(), _Process(1)
-    root.processes = [_Process(2, refuses=(refuses,))]
+    clock, root = Clock(), _Process(NO_PID + 1)
+    root.processes = [_Process(NO_PID + 2, refuses=(refuses,))]
     probe = tree(root, clock)
     probe.read()
     clock.now_s = 10.0
     values = probe.read()
     assert {name for name, value in values.items() if value is None} == missing
-
-
-# --- GPUs ------------------------------------------------------------------------------------------
-
-
-class NotSupported(Exception):  # noqa: N818  # stands for NVML's
-    pass
-
-
-def nvml(*gpus: dict[str, Any], **changed: Any) -> ModuleType:
-    """A module that speaks NVML of these GPUs."""
-    fake = ModuleType("pynvml")
-
-    def utilization(gpu: dict[str, Any]) -> Any:
-        if gpu["percent"] is None:
-            raise NotSupported
-        return type("utilization", (), {"gpu": gpu["percent"]})
-
-    functions = {
-        "NVMLError_NotSupported": NotSupported,
-        "nvmlInit": lambda: None,
-        "nvmlDeviceGetCount": lambda: len(gpus),
-        "nvmlDeviceGetHandleByIndex": lambda index: gpus[index],
-        "nvmlDeviceGetMemoryInfo": lambda gpu: type("memory", (), {"used": gpu["used"], "total": 100}),
-        "nvmlDeviceGetUtilizationRates": utilization,
-    }
-    for name, value in {**functions, **changed}.items():
-        setattr(fake, name, value)
-    return fake
-
-
-def fails(*_: object) -> None:
-    raise OSError("driver is gone")
-
-
-def test_each_gpu_is_a_target_with_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        sys.modules, "pynvml", nvml({"used": 10, "percent": 7}, {"used": 20, "percent": None})
-    )
-    values = Sampler([source for source in HOST if source[0] == "gpu"]).read()
-    expected: dict[str, Values] = {
-        "gpu:0": {"gpu_utilization_percent": 7.0, "gpu_memory_used_bytes": 10, "gpu_memory_total_bytes": 100},
-        # A GPU that is split up does not know how busy it is.
-        "gpu:1": {
-            "gpu_utilization_percent": None,
-            "gpu_memory_used_bytes": 20,
-            "gpu_memory_total_bytes": 100,
-        },
-    }
-    assert values == expected
-
-
-@pytest.mark.parametrize(
-    ("module", "why"),
-    [
-        (None, "nvidia-ml-py is not installed"),
-        (nvml(nvmlInit=fails), "NVML does not answer (OSError: driver is gone)"),
-    ],
-)
-def test_without_nvml_there_are_no_gpus_and_no_error(
-    module: ModuleType | None, why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", module)
-    assert find_gpus() == {}
-    found, reason = open_nvml()
-    assert found is None
-    assert why in reason
-
-
-def test_a_gpu_that_cannot_be_opened_leaves_those_before_it(caplog: pytest.LogCaptureFixture) -> None:
-    module = nvml({"used": 1, "percent": 1})
-    module.nvmlDeviceGetCount = lambda: 2  # type: ignore[attr-defined]  # a module takes any name
-    assert list(find_gpus(module)) == ["gpu:0"]
-    assert "of the GPUs only 1 are sampled" in caplog.text
-
-
-def test_a_gpu_that_stops_answering_is_counted_and_the_rest_is_sampled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    module = nvml({"used": 1, "percent": 1})
-    monkeypatch.setitem(sys.modules, "pynvml", module)
-    sampler = Sampler(HOST)
-    assert "gpu:0" in sampler.read()
-    module.nvmlDeviceGetMemoryInfo = fails  # type: ignore[attr-defined]  # as above
-    values = sampler.read()
-    assert values["gpu:0"] == {}
-    assert values["host"]["memory_used_bytes"]
-    assert sampler.failures == 1
-
-
-def test_this_machines_nvml_answers_or_says_why_not() -> None:
-    module, why = open_nvml()
-    assert (module is None) == bool(why)
-    for probe in find_gpus().values():
-        assert all(value is None or value >= 0 for value in probe.read().values())

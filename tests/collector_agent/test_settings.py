@@ -20,7 +20,12 @@ from collector_agent.settings import (
 )
 from collector_agent.spool.writer import SpoolLimits
 
-VALUES = {"recording_mode": "durable", "spool_when_full": "refuse_new"}  # of settings that take certain words
+# of settings that take certain words
+VALUES = {
+    "recording_mode": "durable",
+    "spool_when_full": "refuse_new",
+    "national_ids": "us_ssn, ch_ahv",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -72,13 +77,24 @@ def test_every_setting_can_be_set_by_its_variable_and_has_the_default_that_is_do
         value = VALUES.get(setting.name) or {
             "text": "x",
             "folder": "/spool",
+            "file": "/spool",
             "whole number": "7000000",
             "number": "7.5",
             "true or false": "off",
         }.get(setting.type, "a, b")
         monkeypatch.setenv(setting.variable, value)
         found = getattr(load_settings(store="/s"), setting.name)
-        assert found in ("x", "/spool", "durable", "refuse_new", 7_000_000, 7.5, False, ("a", "b"))
+        assert found in (
+            "x",
+            "/spool",
+            "durable",
+            "refuse_new",
+            7_000_000,
+            7.5,
+            False,
+            ("a", "b"),
+            ("us_ssn", "ch_ahv"),
+        )
         assert found != getattr(plain, setting.name)
 
 
@@ -194,6 +210,9 @@ def test_a_file_of_a_windows_editor_is_read(tmp_path: Path) -> None:
         ("spool_folder = 5", "write a folder in quotes"),
         ('spool_folder = "postgresql://db/rpa"', "write a folder of this machine, not a URL"),
         ('recording_mode = "safe"', "recording_mode is 'safe': give one of memory, durable"),
+        ('hidden_patterns = ["a+b"]', "has a repetition without an upper bound: write {1,64} instead of +"),
+        ('hidden_patterns = ["(unclosed"]', "is no regular expression"),
+        ('national_ids = ["us_sss"]', "'us_sss' is not known here: give any of us_ssn"),
         ("max_steps = 0", "give a whole number from 1 on"),
         ("max_step = 5", "unknown setting 'max_step'; did you mean max_steps?"),
         ("", "no store is named"),
@@ -268,3 +287,53 @@ def test_a_password_that_others_may_read_is_reported_until_they_may_not(tmp_path
     without.chmod(0o644)
     load_settings(without)
     assert read_problems() == []
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """As for a user who may not read it: root may read everything."""
+    read_bytes = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path == file:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+
+
+def test_a_default_file_that_cannot_be_read_is_reported_where_the_variables_say_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path / "config" / "rpa-agent", 'store = "elsewhere"\n')
+    with monkeypatch.context() as patch:
+        unreadable(patch, file)
+        with pytest.raises(SettingsError, match="cannot be read: Permission denied"):
+            load_settings()
+        patch.setenv("RPA_AGENT_STORE", "/s")
+        patch.setenv("RPA_AGENT_ROBOT_ID", "r7")
+        assert (load_settings().store, load_settings().robot_id) == ("/s", "r7")
+        (problem,) = read_problems()
+        assert problem.component == "default-settings-file"
+        assert f"{file} cannot be read: Permission denied" in problem.text
+        with pytest.raises(SettingsError, match="cannot be read"):
+            load_settings(file)
+        patch.setenv("RPA_AGENT_CONFIG", str(file))
+        with pytest.raises(SettingsError, match="cannot be read"):
+            load_settings()
+    assert load_settings().store.endswith("elsewhere")
+    assert read_problems() == []
+
+
+def test_a_default_file_in_a_folder_that_may_not_be_looked_into_is_such_a_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path / "config" / "rpa-agent", 'store = "elsewhere"\n')
+    unreadable(monkeypatch, file)
+
+    def is_file(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    monkeypatch.setattr("collector_agent.settings.default_settings_file", lambda: file)
+    assert load_settings(store="/s").store == "/s"
+    assert [problem.component for problem in read_problems()] == ["default-settings-file"]

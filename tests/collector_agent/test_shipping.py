@@ -156,7 +156,7 @@ def test_what_was_recorded_durably_stands_in_the_store(tmp_path: Path) -> None:
             collector.record_execution_start("e1", "w1")
             for number in range(100):
                 collector.record_step("e1", f"step {number % 7}", status="completed", duration_ms=number)
-            collector.record_execution_complete("e1", status="completed", attributes={"k": "v"})
+            collector.record_execution_complete("e1", status="completed", attributes={"tags": "v"})
         now = datetime.now(UTC)
         rows = store.query_range(now - timedelta(hours=1), now + timedelta(minutes=1))
     assert [len(rows[kind]) for kind in ("execution", "step")] == [1, 100]

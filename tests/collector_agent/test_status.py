@@ -18,6 +18,7 @@ from collector_agent.daemon.status import DaemonStatus, read_status, state_of, s
 from collector_agent.forwarder import ForwarderState
 from collector_agent.machine.daemon_lock import DaemonLock
 from collector_agent.machine.identity import Identity
+from collector_agent.machine.problems import clear_problem, report_problem
 from collector_agent.settings import AgentSettings
 from collector_agent.spool.quarantine import LocalQuarantine
 from collector_agent.spool.writer import SpoolWriter
@@ -174,6 +175,15 @@ def test_without_a_daemon_it_says_so_and_what_waits_in_the_spool(
     assert "ok recording        durable" in said
     assert "agent-1" not in said
     writer.close()
+
+
+def test_a_problem_that_a_robot_left_needs_attention(capsys: pytest.CaptureFixture[str]) -> None:
+    report_problem("robot-listener", "this run is not recorded: no store is named")
+    code, out = shown(capsys)
+    assert code == 1
+    assert "!! robot-listener   this run is not recorded: no store is named" in out
+    clear_problem("robot-listener")
+    assert "robot-listener" not in shown(capsys)[1]
 
 
 def test_a_daemon_with_nothing_to_do_is_fine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,10 @@ from tests.make import NOON, at, execution, heartbeat, pending_marks, rollups, s
 
 pytestmark = pytest.mark.slow
 
-ALL_GREEN = dict.fromkeys(["mark_window", "sweep_abandoned", "aggregate_pending", "publish"], "success")
+TASKS = ("mark_window", "sweep_abandoned", "plan", "aggregate_batch", "publish")
+ALL_GREEN = dict.fromkeys(TASKS, "success")
 NORMAL = {**ALL_GREEN, "mark_window": "skipped"}
+QUIET = {**NORMAL, "aggregate_batch": "skipped"}  # nothing to map over
 
 
 def fleet() -> list[Record]:
@@ -64,7 +66,8 @@ def test_it_gives_the_rows_that_the_pipeline_gives_without_airflow(
     run = run_dag("hourly_aggregation")
 
     assert (run.state, run.tasks) == ("success", NORMAL)
-    assert run.results == {"sweep_abandoned": {"abandoned": 1}, "aggregate_pending": expected}
+    assert run.results["sweep_abandoned"] == {"abandoned": 1}
+    assert run.results["publish"] == expected
     assert rollups(store.engine) == rows
     assert "rolled up: rows read 20, late rows 0, hours " in run.log
     assert asset_events(run.run_id) == [expected]
@@ -74,24 +77,24 @@ def test_running_it_again_changes_nothing(store: TimeSeriesStore, run_dag: RunDa
     run_dag("hourly_aggregation")
     rows = rollups(store.engine)
     again = run_dag("hourly_aggregation")
-    assert (again.state, again.tasks) == ("success", NORMAL)
-    assert set(again.results["aggregate_pending"].values()) == {0}
+    assert (again.state, again.tasks) == ("success", QUIET)
+    assert set(again.results["publish"].values()) == {0}
     assert rollups(store.engine) == rows
 
 
 def test_a_quiet_hour_is_green_and_announced_too(sqlite_store: TimeSeriesStore, run_dag: RunDag) -> None:
     run = run_dag("hourly_aggregation")
-    assert (run.state, run.tasks) == ("success", NORMAL)
+    assert (run.state, run.tasks) == ("success", QUIET)
     [extra] = asset_events(run.run_id)
     assert set(extra.values()) == {0}
 
 
 def test_late_rows_are_counted(sqlite_store: TimeSeriesStore, run_dag: RunDag) -> None:
     sqlite_store.write_metrics([execution("early", NOON)])
-    assert run_dag("hourly_aggregation").results["aggregate_pending"]["late_rows"] == 0
+    assert run_dag("hourly_aggregation").results["publish"]["late_rows"] == 0
     sqlite_store.write_metrics([execution("late", at(1)), execution("later", at(2))])
     run = run_dag("hourly_aggregation")
-    assert run.results["aggregate_pending"]["late_rows"] == 2
+    assert run.results["publish"]["late_rows"] == 2
     assert "late rows 2" in run.log
 
 
@@ -99,7 +102,7 @@ def test_a_window_is_computed_again(store: TimeSeriesStore, run_dag: RunDag) -> 
     run_dag("hourly_aggregation")
     rows = rollups(store.engine)
     with store.engine.begin() as connection:
-        for table in schema.ROLLUP_TABLES.values():
+        for table in (*schema.ROLLUP_TABLES.values(), *schema.DAILY_TABLES.values()):
             connection.execute(delete(table))
 
     run = run_dag(
@@ -119,8 +122,8 @@ def test_a_dry_run_counts_and_writes_nothing(sqlite_store: TimeSeriesStore, run_
         window_end="2026-03-04T00:00:00Z",
         dry_run=True,
     )
-    assert (run.state, run.tasks) == ("success", ALL_GREEN)
-    assert run.results["aggregate_pending"]["pending_hours"] > 0
+    assert (run.state, run.tasks) == ("success", {**ALL_GREEN, "aggregate_batch": "skipped"})
+    assert run.results["publish"]["pending_hours"] > 0
     assert run.results["sweep_abandoned"] == {"abandoned": 1}
     assert len(pending_marks(sqlite_store.engine)) == marks
     assert not any(rollups(sqlite_store.engine).values())
@@ -132,8 +135,8 @@ def test_another_moment_for_now_leaves_later_hours_open(
 ) -> None:
     sqlite_store.write_metrics([execution("e1", NOON), execution("e2", at(60))])
     run = run_dag("hourly_aggregation", as_of="2026-03-02T13:30:00Z")
-    assert run.results["aggregate_pending"]["hours"] == 1
-    assert run_dag("hourly_aggregation").results["aggregate_pending"]["hours"] == 1
+    assert run.results["publish"]["hours"] == 1
+    assert run_dag("hourly_aggregation").results["publish"]["hours"] == 1
 
 
 @pytest.mark.parametrize(

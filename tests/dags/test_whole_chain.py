@@ -74,7 +74,7 @@ def test_the_chain_runs_green_and_a_second_time_leaves_the_same_rows(
         run = run_dag(name, **params)
         assert run.state == "success", run.log[-3000:]
         results |= run.results
-    assert results["aggregate_pending"]["rows_read"] == 2 * WEEKS * RUNS
+    assert results["publish"]["rows_read"] == 2 * WEEKS * RUNS
     assert results["recompute_baselines"]["ready"] > 0
     assert results["detect_anomalies"]["anomalies"] > 0
     assert [row for row in table_rows(store.engine, "insight") if "failure_spike" in row]

@@ -41,7 +41,8 @@ def fleet() -> list[Record]:
     records: list[Record] = []
     for n in range(6):
         ended = at(n * 290 - 900)  # on two days
-        records += [execution(f"e{n}", ended, workflow_id=f"w{n % 3}", duration_ms=n + 0.1)]
+        waited = {"queue": "mails", "queued_at": ended - timedelta(minutes=n)}
+        records += [execution(f"e{n}", ended, workflow_id=f"w{n % 3}", duration_ms=n + 0.1, **waited)]
         records += [step(f"e{n}", 1, ended, workflow_id=f"w{n % 3}"), sample(ended, host=f"BOT-{n % 2}")]
     return records
 
@@ -68,7 +69,7 @@ def aggregate(location: str) -> dict[str, Any]:
 
 def forget_rollups(store: TimeSeriesStore, marks: list[dict[str, Any]]) -> None:
     with store.engine.begin() as connection:
-        for table in (*schema.ROLLUP_TABLES.values(), schema.pending):
+        for table in (*schema.ROLLUP_TABLES.values(), *schema.DAILY_TABLES.values(), schema.pending):
             connection.execute(delete(table))
         connection.execute(insert(schema.pending), marks)
 

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from analytics_lib import TimeSeriesStore, pipeline, schema
-from analytics_lib.catalog import Source
 from analytics_lib.errors import QueryError
+from analytics_lib.pipeline import hourly_aggregation
 from analytics_lib.records import STATUSES, Record
 from analytics_lib.store import rollup_rows
 from analytics_lib.windows import Window, from_us, to_us
@@ -34,15 +35,24 @@ def store(location: str) -> Iterator[TimeSeriesStore]:
         yield opened
 
 
-def rolled_up(store: TimeSeriesStore, source: Source) -> dict[tuple[Any, ...], dict[str, Any]]:
+def rolled_up(
+    store: TimeSeriesStore, source: rollup_rows.RollupSource, *, daily: bool = False
+) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Rollup rows by key (bucket left out), times as datetimes, NaN as None."""
-    names = [c.name for c in schema.ROLLUP_TABLES[source].primary_key.columns]
+    tables, read = (
+        (schema.DAILY_TABLES, rollup_rows.read_daily)
+        if daily
+        else (schema.ROLLUP_TABLES, rollup_rows.read_rollups)
+    )
+    names = [c.name for c in tables[source].primary_key.columns]
     window = Window.of(NOON - timedelta(days=9), LATER)
     with store.engine.connect() as connection:
-        frame = rollup_rows.read_rollups(connection, source, window)
+        frame = read(connection, source, window)
     rows = {}
     for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
-        rows[tuple(from_us(row[name]) if name == "hour_us" else row[name] for name in names)] = row
+        rows[tuple(from_us(row[name]) if name in ("hour_us", "day_us") else row[name] for name in names)] = (
+            row
+        )
     return rows
 
 
@@ -71,7 +81,10 @@ def fleet() -> list[Record]:
             "exception_kind": kind,
             "duration_ms": float(n * n) + 0.125,
         }
-        records.append(execution(f"e{n}", at(n * 7 - 400), **fields))
+        # Some waited, some started before they were queued (two clocks), of some it is not known.
+        queued_at = at(n * 7 - 400 - n % 9 + 2) - timedelta(milliseconds=fields["duration_ms"])
+        queue = {"queue": ("", "mails", "forms")[n % 3], "queued_at": queued_at if n % 4 else None}
+        records.append(execution(f"e{n}", at(n * 7 - 400), **fields, **queue))
         records += [step(f"e{n}", s, at(n * 7 - 400 - s), step_id=f"s{s}", **fields) for s in range(3)]
         records.append(sample(at(n * 7 - 400), memory_used_bytes=n << 20, host=f"BOT-{n % 3}"))
     return records
@@ -87,9 +100,81 @@ def test_rollups_are_what_a_slow_reader_of_all_rows_would_say(store: TimeSeriesS
     agree(rolled_up(store, "execution"), reference.execution_rollup(of["execution"]))
     agree(rolled_up(store, "step"), reference.step_rollup(of["step"]))
     agree(rolled_up(store, "resource"), reference.resource_rollup(of["resource"]))
+    agree(rolled_up(store, "queue"), reference.queue_rollup(of["execution"]))
     assert done["rows_read"] == len(records)
     assert (done["late_rows"], done["pending_hours"]) == (0, 0)
     assert pending_marks(store.engine) == []
+
+
+def test_days_are_what_a_slow_reader_of_all_rows_would_say(store: TimeSeriesStore, location: str) -> None:
+    records = fleet()
+    store.write_metrics(records)
+    pipeline.aggregate_pending(location, as_of=LATER)
+    of: dict[str, list[Any]] = {"execution": [], "step": [], "resource": []}
+    for record in records:
+        of[record.kind].append(record)
+    day = reference.day_of
+    agree(rolled_up(store, "execution", daily=True), reference.execution_rollup(of["execution"], day))
+    agree(rolled_up(store, "step", daily=True), reference.step_rollup(of["step"], day))
+    agree(rolled_up(store, "resource", daily=True), reference.resource_rollup(of["resource"], day))
+    agree(rolled_up(store, "queue", daily=True), reference.queue_rollup(of["execution"], day))
+    assert pending_marks(store.engine, "daily_rollup") == []
+
+
+def test_a_late_row_reaches_its_day(store: TimeSeriesStore, location: str) -> None:
+    store.write_metrics([execution("e1", at(5))])
+    pipeline.aggregate_pending(location, as_of=LATER)
+    store.write_metrics([execution("e2", at(90))])
+    pipeline.aggregate_pending(location, as_of=LATER)
+    [day] = rolled_up(store, "execution", daily=True).values()
+    assert (day["n"], day["duration_sum_ms"]) == (2, 2000.0)
+
+
+def test_a_day_keeps_its_rows_where_its_hours_are_gone(store: TimeSeriesStore, location: str) -> None:
+    store.write_metrics([execution("e1", at(5)), execution("e2", at(90))])
+    pipeline.aggregate_pending(location, as_of=LATER)
+    before = rolled_up(store, "execution", daily=True)
+    with store.engine.begin() as connection:
+        hours = schema.rollup_execution_hourly
+        connection.execute(delete(hours).where(hours.c.hour_us == to_us(NOON)))
+    pipeline.mark_window(location, window_start=at(60), window_end=at(120))
+    done = pipeline.aggregate_pending(location, as_of=LATER)
+    assert (done["refused_days"], done["daily_rows"]) == (1, 0)
+    assert rolled_up(store, "execution", daily=True) == before
+    assert len(pending_marks(store.engine, "daily_rollup")) == 1
+    pipeline.mark_window(location, window_start=at(0), window_end=at(60))
+    assert pipeline.aggregate_pending(location, as_of=LATER)["refused_days"] == 0
+    assert rolled_up(store, "execution", daily=True) == before
+
+
+def test_a_sketch_that_is_none_is_named_and_the_day_waits(store: TimeSeriesStore, location: str) -> None:
+    store.write_metrics([execution("e1", at(5)), execution("e2", at(90))])
+    pipeline.aggregate_pending(location, as_of=LATER)
+    with store.engine.begin() as connection:
+        hours = schema.rollup_execution_hourly
+        connection.execute(update(hours).where(hours.c.hour_us == to_us(NOON)).values(duration_sketch=b"??"))
+    pipeline.mark_window(location, window_start=at(60), window_end=at(120))
+    assert pipeline.aggregate_pending(location, as_of=LATER)["refused_days"] == 1
+    pipeline.mark_window(location, window_start=at(0), window_end=at(60))
+    assert pipeline.aggregate_pending(location, as_of=LATER)["refused_days"] == 0
+
+
+def test_in_batches_side_by_side_the_rows_are_the_same(
+    store: TimeSeriesStore, location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write_metrics(fleet())
+    monkeypatch.setattr(hourly_aggregation, "ROWS_AT_ONCE", 7)
+    batches = pipeline.plan_aggregation(location, as_of=LATER)
+    assert len(batches) == (1 if store.engine.dialect.name == "sqlite" else 3)
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda batch: pipeline.aggregate_batch(location, batch, as_of=LATER), batches))
+    summed = pipeline.finish_aggregation(location, done, as_of=LATER)
+    in_parts = rollups(store.engine)
+    assert (summed["rows_read"], summed["pending_hours"]) == (len(fleet()), 0)
+    monkeypatch.undo()
+    pipeline.mark_window(location, window_start=at(-500), window_end=at(500))
+    pipeline.aggregate_pending(location, as_of=LATER)
+    assert rollups(store.engine) == in_parts
 
 
 def test_aggregating_again_changes_nothing(store: TimeSeriesStore, location: str) -> None:

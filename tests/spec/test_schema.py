@@ -58,7 +58,13 @@ def test_a_created_database_equals_a_migrated_one(
         assert schema_version(connection) == schema.SCHEMA_VERSION
     fresh.dispose()
     assert described(location) == created
-    assert set(created) == {table.name for table in schema.metadata.tables.values()} | {schema.VERSION_TABLE}
+    partitions = (
+        set() if engine.dialect.name == "sqlite" else {"step_metrics_default", "resource_metrics_default"}
+    )
+    assert set(created) - partitions == {t.name for t in schema.metadata.tables.values()} | {
+        schema.VERSION_TABLE
+    }
+    assert partitions <= set(created)
 
 
 def test_nothing_is_left_for_a_migration_to_do(tmp_path: str) -> None:
