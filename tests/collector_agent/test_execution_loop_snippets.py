@@ -10,23 +10,25 @@ import pytest
 from tests.collector_agent.recorded_rows import Recorded
 
 SYNC = """
-with collector.execution("invoice-intake") as run:      # or as a decorator: each call is a run
+with collector.execution("invoice-intake") as run:  # or as a decorator: each call is a run
     with run.transaction("4711", queue="invoices"), run.step("open mailbox"):
         ...  # an exception marks step and run failed and goes on untouched
 """
 ASYNC = """
 @collector.execution("invoice-intake", transaction_id=lambda invoice: invoice.id)
 async def work(invoice):
-    async with step("fetch"): ...  # collector_agent.step: of the run that is open in this task
+    async with step("fetch"):
+        ...  # collector_agent.step: of the run that is open in this task
 """
 ATTACH = """
-with collector.attach(loop):   # any loop with add_listener(listener): collector_agent.hooks.attached_loop
-    loop.run()                 # it calls listener.execution_started(run, workflow_id), step_started(…) …
+with collector.attach(loop):  # any loop with add_listener(listener): collector_agent.hooks.attached_loop
+    loop.run()  # it calls listener.execution_started(run, workflow_id), step_started(…) …
 """
 LOGGING = """
 import logging
 from collector_agent import StepLogHandler
-logging.getLogger().addHandler(StepLogHandler())   # warnings and errors inside a step: its message
+
+logging.getLogger().addHandler(StepLogHandler())  # warnings and errors inside a step: its message
 """
 
 
